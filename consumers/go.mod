@@ -1,0 +1,7 @@
+module github.com/tallygate/tallygate/consumers
+
+go 1.26
+
+require github.com/tallygate/tallygate/schemas v0.0.0
+
+replace github.com/tallygate/tallygate/schemas => ../schemas

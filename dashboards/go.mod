@@ -1,0 +1,3 @@
+module github.com/tallygate/tallygate/dashboards
+
+go 1.26

@@ -1,0 +1,3 @@
+module github.com/tallygate/tallygate/deploy
+
+go 1.26

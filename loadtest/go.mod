@@ -1,0 +1,3 @@
+module github.com/tallygate/tallygate/loadtest
+
+go 1.26

@@ -1,0 +1,3 @@
+module github.com/tallygate/tallygate/schemas
+
+go 1.26
