@@ -67,6 +67,8 @@ type Behaviour struct {
 	Tokens int
 	// ChunkTokens is how many tokens one stream event carries.
 	ChunkTokens int
+	// Burst is how many stream events are sent by one write; each is due with the first.
+	Burst int
 	// CachedTokens and ReasoningTokens are reported as parts of input and output.
 	CachedTokens, ReasoningTokens int
 	// Status and Code are what a refusal says; RetryAfter is sent with it if above 0.
@@ -84,7 +86,7 @@ type Behaviour struct {
 
 // DefaultBehaviour answers everything at once and correctly.
 func DefaultBehaviour() Behaviour {
-	return Behaviour{ChunkTokens: 1, Status: 500, After: halfway}
+	return Behaviour{ChunkTokens: 1, Burst: 1, Status: 500, After: halfway}
 }
 
 // Apply changes b by directives: comma-separated "key=value" pairs, where a fate
@@ -94,6 +96,7 @@ func DefaultBehaviour() Behaviour {
 //	latency=D gap=D     times, see ParseDistribution
 //	rate=N              events per second: gap=1s/N
 //	tokens=N chunk=N    length of the answer, tokens per event
+//	burst=N             events per write
 //	cached=N reasoning=N
 //	status=N code=S retry_after=D
 //	after=N             events before a cut, stall, break or garbled event
@@ -137,6 +140,8 @@ func (b *Behaviour) set(key, value string, hasValue bool) error {
 		b.Tokens, err = parseCount(value, 1, tokensMax)
 	case "chunk":
 		b.ChunkTokens, err = parseCount(value, 1, tokensMax)
+	case "burst":
+		b.Burst, err = parseCount(value, 1, 10_000)
 	case "cached":
 		b.CachedTokens, err = parseCount(value, 0, tokensMax)
 	case "reasoning":
@@ -180,7 +185,7 @@ func (b *Behaviour) setOdds(key, value string, hasValue bool) error {
 		b.Odds[f] = odds
 		return nil
 	}
-	return errors.New("unknown; known are latency, gap, rate, tokens, chunk, cached, reasoning, status, code, retry_after, after, headers_first, " +
+	return errors.New("unknown; known are latency, gap, rate, tokens, chunk, burst, cached, reasoning, status, code, retry_after, after, headers_first, " +
 		strings.Join(fateNames[Refused:], ", "))
 }
 

@@ -49,9 +49,10 @@ func init() {
 }
 
 // parseChat reads a request body. A nil refusal means that the request is valid.
-// The result shares no memory with body.
-func parseChat(body []byte, allowUnknown bool) (chatRequest, *refusal) {
-	req := chatRequest{choices: 1, obfuscate: true}
+// obfuscate is what holds where the request says nothing of obfuscation. The
+// result shares no memory with body.
+func parseChat(body []byte, allowUnknown, obfuscate bool) (chatRequest, *refusal) {
+	req := chatRequest{choices: 1, obfuscate: obfuscate}
 	if !gjson.ValidBytes(body) {
 		return req, invalid("", "We could not parse the JSON body of your request.")
 	}
@@ -86,7 +87,9 @@ func parseChat(body []byte, allowUnknown bool) (chatRequest, *refusal) {
 		case "stream_options":
 			streamOptions = value.IsObject()
 			req.includeUsage = value.Get("include_usage").Type == gjson.True
-			req.obfuscate = value.Get("include_obfuscation").Type != gjson.False
+			if asked := value.Get("include_obfuscation"); asked.IsBool() {
+				req.obfuscate = asked.Bool()
+			}
 		case "max_tokens", "max_completion_tokens":
 			if value.Type == gjson.Null {
 				break
