@@ -31,6 +31,8 @@ type process struct {
 	path string
 	args []string
 	env  []string
+	// dir is where it runs; empty is the folder of the test.
+	dir string
 	// logPath takes what it prints, over all its lives.
 	logPath string
 	// ready returns nil once the process does its work.
@@ -51,7 +53,7 @@ func (p *process) begin(t *testing.T) {
 	defer log.Close()
 	fmt.Fprintf(log, "---- %s %s\n", filepath.Base(p.path), strings.Join(p.args, " "))
 	p.cmd = exec.Command(p.path, p.args...)
-	p.cmd.Env = p.env
+	p.cmd.Env, p.cmd.Dir = p.env, p.dir
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.SysProcAttr = attributes()
 	if err := p.cmd.Start(); err != nil {
