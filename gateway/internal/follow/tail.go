@@ -1,0 +1,175 @@
+// Package follow keeps this process level with the two topics that decisions
+// depend on: the control log, which is the policy, and the limits topic, which is
+// what the ledger has counted. Both are read from their start, and then for ever.
+package follow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tallygate/tallygate/schemas/config"
+	"github.com/tallygate/tallygate/schemas/topic/admin"
+)
+
+const (
+	// retryPause is between tries while Kafka is away.
+	retryPause = 500 * time.Millisecond
+	// quietFor is how long the same trouble is not logged again.
+	quietFor = 10 * time.Second
+	// fetchWait is how long a broker may hold back an empty answer. It is also the
+	// granularity of Age.
+	fetchWait = 500 * time.Millisecond
+)
+
+// tail reads every partition of one topic in the order of its offsets.
+type tail struct {
+	topic string
+	conf  config.Kafka
+	log   *slog.Logger
+	// lastContact is when a broker last answered, nanoseconds since the Unix epoch.
+	lastContact atomic.Int64
+	ready       chan struct{}
+}
+
+func newTail(topic string, conf config.Kafka, log *slog.Logger) tail {
+	return tail{topic: topic, conf: conf, log: log.With("topic", topic), ready: make(chan struct{})}
+}
+
+// Ready is closed when the topic has been read to the end that it had at the start.
+func (t *tail) Ready() <-chan struct{} { return t.ready }
+
+// Age is how long no broker has been heard of: how old the state may be.
+func (t *tail) Age() time.Duration {
+	at := t.lastContact.Load()
+	if at == 0 {
+		return 0
+	}
+	return time.Since(time.Unix(0, at))
+}
+
+// run reads until ctx is done. batch gets the records of one poll; caughtUp is
+// called once, after the batch that reached the end. An error is one that waiting
+// does not mend.
+func (t *tail) run(ctx context.Context, opts []kgo.Opt, batch func([]*kgo.Record), caughtUp func(context.Context, *kgo.Client) error) error {
+	cl, err := kgo.NewClient(append([]kgo.Opt{
+		kgo.SeedBrokers(t.conf.Brokers...),
+		kgo.ConsumeTopics(t.topic),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchMaxWait(fetchWait),
+		kgo.UnknownTopicRetries(-1),
+	}, opts...)...)
+	if err != nil {
+		return fmt.Errorf("cannot make a Kafka client for topic %q: %w", t.topic, err)
+	}
+	defer cl.Close()
+	ends, err := t.ends(ctx, cl)
+	if err != nil {
+		return err
+	}
+	caught := false
+	trouble := throttle{log: t.log}
+	for {
+		if !caught && len(ends) == 0 {
+			caught = true
+			if err := caughtUp(ctx, cl); err != nil {
+				return err
+			}
+			close(t.ready)
+		}
+		fetches := cl.PollFetches(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		failed := false
+		fetches.EachError(func(_ string, p int32, err error) {
+			failed = true
+			trouble.warn("cannot read from Kafka; the state in memory stays in use", "partition", p, "error", err)
+		})
+		if !failed {
+			t.lastContact.Store(time.Now().UnixNano())
+		}
+		if records := fetches.Records(); len(records) > 0 {
+			batch(records)
+			for _, r := range records {
+				if end, ok := ends[r.Partition]; ok && r.Offset+1 >= end {
+					delete(ends, r.Partition)
+				}
+			}
+		}
+	}
+}
+
+// ends returns the end offset of each partition that has records. Nothing of ours
+// writes transactions or tombstones to these topics, so the record before the end
+// is there to be read.
+func (t *tail) ends(ctx context.Context, cl *kgo.Client) (map[int32]int64, error) {
+	trouble := throttle{log: t.log}
+	for {
+		ends, err := t.tryEnds(ctx, cl)
+		switch {
+		case err == nil:
+			t.lastContact.Store(time.Now().UnixNano())
+			return ends, nil
+		case errors.Is(err, admin.ErrUnfit):
+			return nil, err
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		}
+		trouble.warn("Kafka is not reachable yet; trying on", "brokers", t.conf.Brokers, "error", err)
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(retryPause):
+		}
+	}
+}
+
+func (t *tail) tryEnds(ctx context.Context, cl *kgo.Client) (map[int32]int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := admin.EnsureTopics(ctx, cl, t.conf); err != nil {
+		return nil, err
+	}
+	adm := kadm.NewClient(cl)
+	listed, err := adm.ListEndOffsets(ctx, t.topic)
+	if err != nil {
+		return nil, err
+	}
+	starts, err := adm.ListStartOffsets(ctx, t.topic)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(listed.Error(), starts.Error()); err != nil {
+		return nil, err
+	}
+	ends := map[int32]int64{}
+	listed.Each(func(o kadm.ListedOffset) {
+		if start, ok := starts.Lookup(o.Topic, o.Partition); !ok || start.Offset < o.Offset {
+			ends[o.Partition] = o.Offset
+		}
+	})
+	return ends, nil
+}
+
+// throttle logs trouble that repeats, now and then, with how often it was not said.
+type throttle struct {
+	log     *slog.Logger
+	last    time.Time
+	dropped int
+}
+
+func (t *throttle) warn(msg string, args ...any) {
+	if time.Since(t.last) < quietFor {
+		t.dropped++
+		return
+	}
+	t.log.Warn(msg, append(args, "not_logged", t.dropped)...)
+	t.last, t.dropped = time.Now(), 0
+}
