@@ -47,19 +47,6 @@ func (s *stack) queryIn(database, sql string) ([][]string, error) {
 	return rows, nil
 }
 
-// value runs SQL that gives one value.
-func (s *stack) value(sql string) string {
-	s.t.Helper()
-	rows, err := s.query(sql)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if len(rows) != 1 || len(rows[0]) != 1 {
-		s.t.Fatalf("unexpected result of %q; got %v; want one value", sql, rows)
-	}
-	return rows[0][0]
-}
-
 // becomes waits until SQL gives the value.
 func (s *stack) becomes(sql, want string) {
 	s.t.Helper()

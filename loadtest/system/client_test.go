@@ -148,8 +148,11 @@ func (g *gateway) used(keyName, budget string) (string, error) {
 		return "", err
 	}
 	var u usage
-	if err := json.Unmarshal([]byte(a.body), &u); err != nil || a.status != http.StatusOK {
-		return "", fmt.Errorf("GET /v1/usage gives %d %q: %v", a.status, a.body, err)
+	if a.status != http.StatusOK {
+		return "", fmt.Errorf("GET /v1/usage gives %d %s", a.status, a.body)
+	}
+	if err := json.Unmarshal([]byte(a.body), &u); err != nil {
+		return "", fmt.Errorf("GET /v1/usage gives no JSON: %w: %q", err, a.body)
 	}
 	for _, b := range u.Budgets {
 		if b.ID == budget {

@@ -76,7 +76,6 @@ type killedLoad struct {
 	gateways []*gateway
 	want     int64
 
-	started          atomic.Int64
 	answered, broken atomic.Int64
 	wait             sync.WaitGroup
 	begun            time.Time
