@@ -23,7 +23,10 @@ require (
 	github.com/go-faster/errors v0.7.1 // indirect
 	github.com/paulmach/orb v0.13.0 // indirect
 	github.com/segmentio/asm v1.2.1 // indirect
+	github.com/tallygate/tallygate/schemas v0.0.0
 	go.opentelemetry.io/otel v1.47.0 // indirect
 	go.opentelemetry.io/otel/trace v1.47.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 )
+
+replace github.com/tallygate/tallygate/schemas => ../schemas

@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"encoding/xml"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,4 +53,37 @@ func escape(s string) (string, error) {
 	var b strings.Builder
 	err := xml.EscapeText(&b, []byte(s))
 	return b.String(), err
+}
+
+//go:embed server.xml
+var serverText string
+
+var serverTemplate = template.Must(template.New("server.xml").Funcs(template.FuncMap{"xml": escape}).Parse(serverText))
+
+// WriteServer writes the configuration of a real `clickhouse server` that serves
+// HTTP on an address only, and returns its path.
+func WriteServer(data, addr string) (string, error) {
+	data, err := filepath.Abs(data)
+	if err != nil {
+		return "", fmt.Errorf("cannot find the data folder: %w", err)
+	}
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", fmt.Errorf("cannot use the address of ClickHouse %q: %w", addr, err)
+	}
+	if err := os.MkdirAll(data, 0o755); err != nil {
+		return "", fmt.Errorf("cannot make the data folder: %w", err)
+	}
+	usersFile, configFile := filepath.Join(data, "users.xml"), filepath.Join(data, "config.xml")
+	if err := os.WriteFile(usersFile, usersText, 0o600); err != nil {
+		return "", fmt.Errorf("cannot write the configuration of ClickHouse: %w", err)
+	}
+	var b strings.Builder
+	if err := serverTemplate.Execute(&b, map[string]string{"Data": data, "Users": usersFile, "Host": host, "Port": port}); err != nil {
+		return "", fmt.Errorf("cannot write the configuration of ClickHouse: %w", err)
+	}
+	if err := os.WriteFile(configFile, []byte(b.String()), 0o600); err != nil {
+		return "", fmt.Errorf("cannot write the configuration of ClickHouse: %w", err)
+	}
+	return configFile, nil
 }

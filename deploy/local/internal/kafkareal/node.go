@@ -65,7 +65,7 @@ func Start(ctx context.Context, addr, data string) (*Node, error) {
 		return nil, err
 	}
 	n.cmd = n.java(java, classPath, "kafka.Kafka", n.paths.server)
-	n.cmd.SysProcAttr = dieWithParent()
+	n.cmd.SysProcAttr = process.DieWithParent()
 	if err := n.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("cannot start Apache Kafka: %w", err)
 	}
