@@ -11,7 +11,7 @@ import urllib.request
 import openai
 
 GATEWAY = os.environ.get("TALLYGATE_URL") or "http://" + os.environ.get("TALLYGATE_ADDR", "127.0.0.1:8080")
-CLICKHOUSE = os.environ.get("TALLYGATE_CLICKHOUSE_URL", "http://127.0.0.1:8123/tallygate")
+CLICKHOUSE = os.environ.get("TALLYGATE_CLICKHOUSE_URL") or "http://" + os.environ.get("TALLYGATE_CLICKHOUSE_ADDR", "127.0.0.1:8123") + "/tallygate"
 
 
 def title(text: str) -> None:
