@@ -1,0 +1,54 @@
+package check
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tallygate/tallygate/schemas/topic"
+)
+
+func TestReadLog(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(testPartitions, topic.Requests))
+	if err != nil {
+		t.Fatalf("cannot start a broker: %s", err)
+	}
+	defer cluster.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	producer, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer producer.Close()
+	records := goodLog(t)
+	for _, r := range records {
+		if err := producer.ProduceSync(ctx, &kgo.Record{Topic: topic.Requests, Partition: r.partition, Value: r.value}).FirstErr(); err != nil {
+			t.Fatalf("cannot produce: %s", err)
+		}
+	}
+	l, err := ReadLog(ctx, cluster.ListenAddrs())
+	if err != nil {
+		t.Fatalf("unexpected error: %s", err)
+	}
+	if got, want := l.Summary(), summed(records).Summary(); got != want || l.Findings.Count("") != 0 {
+		t.Fatalf("unexpected summary; got %+v; want %+v; defects: %s", got, want, text(&l.Findings))
+	}
+}
+
+func TestReadLogWithoutTopic(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatalf("cannot start a broker: %s", err)
+	}
+	defer cluster.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if _, err := ReadLog(ctx, cluster.ListenAddrs()); err == nil || !strings.Contains(err.Error(), topic.Requests) {
+		t.Fatalf("unexpected error where the topic is missing: %v", err)
+	}
+}
