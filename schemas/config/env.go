@@ -2,34 +2,47 @@ package config
 
 import "strings"
 
+// environment stands for the file in mistakes whose value came from a variable.
+const environment = "environment"
+
 // overrides are the environment variables that go before the file.
 var overrides = []struct {
-	name string
-	set  func(c *Config, value string)
+	variable, field string
+	set             func(c *Config, value string)
 }{
-	{"TALLYGATE_ADDR", func(c *Config, v string) { c.Gateway.Listen = v }},
-	{"TALLYGATE_ADMIN_ADDR", func(c *Config, v string) { c.Gateway.AdminListen = v }},
-	{"TALLYGATE_DATA", func(c *Config, v string) { c.Gateway.Data = v }},
-	{"TALLYGATE_REPLICA", func(c *Config, v string) { c.Gateway.Replica = v }},
-	{"TALLYGATE_KAFKA_BROKERS", func(c *Config, v string) { c.Kafka.Brokers = splitList(v) }},
-	{"TALLYGATE_CLICKHOUSE_URL", func(c *Config, v string) { c.ClickHouse.URL = v }},
-	{"TALLYGATE_CONSUMERS_ADDR", func(c *Config, v string) { c.Consumers.Listen = v }},
+	{"TALLYGATE_ADDR", "gateway.listen", func(c *Config, v string) { c.Gateway.Listen = v }},
+	{"TALLYGATE_ADMIN_ADDR", "gateway.admin_listen", func(c *Config, v string) { c.Gateway.AdminListen = v }},
+	{"TALLYGATE_DATA", "gateway.data", func(c *Config, v string) { c.Gateway.Data = v }},
+	{"TALLYGATE_REPLICA", "gateway.replica", func(c *Config, v string) { c.Gateway.Replica = v }},
+	{"TALLYGATE_PRICES", "gateway.prices_file", func(c *Config, v string) { c.Gateway.PricesFile = v }},
+	{"TALLYGATE_KAFKA_BROKERS", "kafka.brokers", func(c *Config, v string) { c.Kafka.Brokers = splitList(v) }},
+	{"TALLYGATE_CLICKHOUSE_URL", "clickhouse.url", func(c *Config, v string) { c.ClickHouse.URL = v }},
+	{"TALLYGATE_CONSUMERS_ADDR", "consumers.listen", func(c *Config, v string) { c.Consumers.Listen = v }},
 }
 
-// override applies the environment. An override that makes the tree invalid is
-// found by Validate, under the field's name.
-func override(c *Config, lookup func(string) (string, bool)) Mistakes {
+// override applies the environment and returns which variable set which field.
+// Variables that are empty count as not set.
+func override(c *Config, lookup func(string) (string, bool)) map[string]string {
+	set := map[string]string{}
 	for _, o := range overrides {
-		if v, ok := lookup(o.name); ok && v != "" {
+		if v, ok := lookup(o.variable); ok && v != "" {
 			o.set(c, v)
+			set[o.field] = o.variable
 		}
 	}
-	var m Mistakes
+	if brokers, ok := set["kafka.brokers"]; ok {
+		for i := range c.Kafka.Brokers {
+			set[where{path: "kafka.brokers"}.index(i).path] = brokers
+		}
+	}
 	for i := range c.Policy.Providers {
 		p := &c.Policy.Providers[i]
-		p.BaseURLOverride, _ = lookup(p.BaseURLVariable())
+		if v, ok := lookup(p.BaseURLVariable()); ok && v != "" {
+			p.BaseURLOverride = v
+			set[p.BaseURLVariable()] = p.BaseURLVariable()
+		}
 	}
-	return m
+	return set
 }
 
 func splitList(v string) []string {

@@ -14,6 +14,8 @@ type Gateway struct {
 	Replica string `yaml:"replica"`
 	// Pepper is the secret under which virtual keys are digested; the same for all replicas, at least 32 bytes. Required.
 	Pepper SecretRef `yaml:"pepper"`
+	// PricesFile is a price list to use in place of the built-in one; see docs/prices.md. Default: the built-in one.
+	PricesFile string `yaml:"prices_file"`
 	// BodyLimitBytes is the largest request body; a larger one gets 413. Default 32 MiB.
 	BodyLimitBytes int64 `yaml:"body_limit_bytes"`
 	// HeaderLimitBytes is the largest request head; a larger one gets 431. Default 16 KiB.

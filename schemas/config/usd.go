@@ -5,8 +5,6 @@ import (
 	"math"
 	"strconv"
 	"strings"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // USD is an amount of money in nano-dollars, written in YAML as a decimal number
@@ -15,20 +13,18 @@ type USD int64
 
 const nanosPerUSD = 1_000_000_000
 
-// UnmarshalYAML reads a decimal number.
-func (u *USD) UnmarshalYAML(n *yaml.Node) error {
-	v, err := ParseUSD(n.Value)
-	if n.Kind != yaml.ScalarNode || err != nil {
-		return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: %v", n.Line, err)}}
+// UnmarshalText reads a decimal number, as ParseUSD does.
+func (u *USD) UnmarshalText(text []byte) error {
+	v, err := ParseUSD(string(text))
+	if err != nil {
+		return err
 	}
 	*u = v
 	return nil
 }
 
-// MarshalYAML writes the amount as it is read.
-func (u USD) MarshalYAML() (any, error) {
-	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!float", Value: u.String()}, nil
-}
+// MarshalText writes the amount as it is read.
+func (u USD) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
 
 // String returns the amount in dollars with at least two decimals.
 func (u USD) String() string {
@@ -43,16 +39,17 @@ func (u USD) String() string {
 	return sign + strconv.FormatUint(n/nanosPerUSD, 10) + "." + frac
 }
 
-// ParseUSD reads a decimal number of dollars with at most nine decimals.
+// ParseUSD reads a decimal number of dollars with at most nine decimals. Its error
+// holds at most the first characters of a text that is none.
 func ParseUSD(s string) (USD, error) {
 	digits := strings.TrimPrefix(s, "-")
 	whole, frac, _ := strings.Cut(digits, ".")
 	if len(frac) > 9 || !isDigits(whole) || frac != "" && !isDigits(frac) || strings.HasSuffix(digits, ".") {
-		return 0, fmt.Errorf("%q is not an amount in dollars; write for example 12.50, with at most nine decimals", s)
+		return 0, fmt.Errorf("must be an amount in dollars such as 12.50, with at most nine decimals, got %.40q", s)
 	}
 	w, err := strconv.ParseInt(whole, 10, 64)
 	if err != nil || w > math.MaxInt64/nanosPerUSD-1 {
-		return 0, fmt.Errorf("%q is too large an amount; the most is %d dollars", s, int64(math.MaxInt64/nanosPerUSD-1))
+		return 0, fmt.Errorf("must be at most %d dollars, got %.40q", int64(math.MaxInt64/nanosPerUSD-1), s)
 	}
 	f, _ := strconv.ParseInt((frac + "000000000")[:9], 10, 64)
 	v := w*nanosPerUSD + f
