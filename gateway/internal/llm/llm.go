@@ -31,7 +31,7 @@ type Request struct {
 	ModelAt Span
 	// Stream says if the client wants server-sent events.
 	Stream bool
-	// StreamOptionsAt is the value of stream_options in Body, if it is an object.
+	// StreamOptionsAt is the value of stream_options in Body, an object or null.
 	StreamOptionsAt Span
 	// IncludeUsage says if the client asked for usage in its stream.
 	IncludeUsage bool
@@ -112,9 +112,12 @@ const (
 // Event is one event of a streamed answer.
 type Event struct {
 	Kind EventKind
-	// Raw is the event as it came, its blank line included. It is valid until the
-	// decoder is called again.
+	// Raw is the event as it came, its blank line included, but that several data
+	// lines are joined to one. It is valid until the decoder is called again.
 	Raw []byte
+	// UsageAt is the usage in Raw together with one comma beside it, so that Raw
+	// without it is the same event but for the usage.
+	UsageAt Span
 	// OutputBytes is the size of the generated text and tool arguments in it.
 	OutputBytes int
 	// Error is the provider's message, for EventError.

@@ -2,6 +2,9 @@
 package provider
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/valyala/fasthttp"
 
 	"github.com/tallygate/tallygate/gateway/internal/llm"
@@ -16,7 +19,8 @@ type Provider interface {
 	// baseURL has no slash at its end.
 	Encode(up *fasthttp.Request, req *llm.Request, baseURL string, cred Credential) error
 	// Decode reads a complete 2xx body into out, whose slices are then parts of body.
-	// An error says that the body is no answer of this API.
+	// An error says that the body is no answer of this API; it is an *Error if the
+	// provider reports a failure in it.
 	Decode(out *llm.Answer, body []byte) error
 	// DecodeError classifies a non-2xx answer. It never returns nil.
 	DecodeError(status int, header *fasthttp.ResponseHeader, body []byte) *Error
@@ -25,7 +29,28 @@ type Provider interface {
 	NewDecoder() Decoder
 }
 
-// Credential is a provider's secret, resolved. Its String and Format show nothing.
+// Version is the gateway's, sent to providers in User-Agent. It may be set before
+// the first request.
+var Version = "dev"
+
+// SetTarget fills in where a request goes: the host and the path of baseURL, and
+// path behind it. Nothing is parsed, normalised or escaped: baseURL is a checked
+// setting and path is a constant.
+func SetTarget(up *fasthttp.Request, baseURL, path string) {
+	_, rest, ok := strings.Cut(baseURL, "://")
+	if !ok {
+		panic("BUG: base URL without a scheme")
+	}
+	host, base := rest, ""
+	if i := strings.IndexByte(rest, '/'); i >= 0 {
+		host, base = rest[:i], rest[i:]
+	}
+	var buf [256]byte
+	up.Header.SetRequestURIBytes(append(append(buf[:0], base...), path...))
+	up.Header.SetHost(host)
+}
+
+// Credential is a provider's secret, resolved. No formatting shows it.
 type Credential struct{ secret string }
 
 // NewCredential wraps a secret.
@@ -37,14 +62,16 @@ func (c Credential) Secret() string { return c.secret }
 // String hides the secret from logs.
 func (c Credential) String() string { return "[redacted]" }
 
-// GoString hides the secret from %#v.
-func (c Credential) GoString() string { return "[redacted]" }
+// Format hides the secret from every verb of package fmt.
+func (c Credential) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[redacted]")) }
 
 // Decoder reads one streamed answer.
 type Decoder interface {
 	// Next takes the next whole event from p and says how many bytes of p it took.
-	// n is 0 if p holds no whole event yet: call again with more. ev is valid until
-	// the next call. An error says that the stream is no stream of this API.
+	// n is 0 if p holds no whole event yet: call again with the same bytes and more
+	// behind them. At the stream's proper end, what is left in p may lack its blank
+	// line: append "\n\n" and call once more. ev is valid until the next call. An
+	// error says that the stream is no stream of this API.
 	Next(p []byte) (ev llm.Event, n int, err error)
 	// Usage is what the stream has reported so far.
 	Usage() *llm.Usage
@@ -85,4 +112,12 @@ type Error struct {
 	Param, Code string
 	// RetryAfterMs is how long the provider asks to wait; 0 if it does not say.
 	RetryAfterMs uint64
+}
+
+// Error says what is known, without the provider's message, which may quote a client.
+func (e *Error) Error() string {
+	if e.Code == "" {
+		return fmt.Sprintf("the provider answered with an error of class %q", e.Class)
+	}
+	return fmt.Sprintf("the provider answered with an error of class %q, code %q", e.Class, e.Code)
 }
