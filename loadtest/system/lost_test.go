@@ -211,15 +211,12 @@ func (s *stack) wantNothingLost(t *testing.T, answers []clientAnswer) {
 	if err := record(path, answers); err != nil {
 		t.Fatal(err)
 	}
-	var out []byte
-	eventually(t, 2*time.Minute, func() error {
-		cmd := exec.Command(filepath.Join(bin, "check"), "-brokers", s.kafkaAddr, "-clickhouse", s.env["TALLYGATE_CLICKHOUSE_URL"], "-record", path)
-		var err error
-		if out, err = cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("the checker finds differences: %w\n%s", err, out)
-		}
-		return nil
-	})
+	cmd := exec.Command(filepath.Join(bin, "check"), "-brokers", s.kafkaAddr, "-clickhouse", s.env["TALLYGATE_CLICKHOUSE_URL"],
+		"-record", path, "-at-rest", "-wait", "2m")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("the checker finds differences: %s\n%s", err, out)
+	}
 	t.Logf("%s", out)
 }
 
