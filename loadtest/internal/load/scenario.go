@@ -111,15 +111,20 @@ func Default() Scenario {
 
 // LoadScenario reads a file over the defaults. It does not validate: flags may follow.
 func LoadScenario(path string) (Scenario, error) {
-	s := Default()
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return s, fmt.Errorf("cannot read the scenario: %w", err)
+		return Default(), fmt.Errorf("cannot read the scenario: %w", err)
 	}
+	return ParseScenario(path, b)
+}
+
+// ParseScenario reads a scenario over the defaults. The name is used in errors.
+func ParseScenario(name string, b []byte) (Scenario, error) {
+	s := Default()
 	dec := yaml.NewDecoder(bytes.NewReader(b))
 	dec.KnownFields(true)
 	if err := dec.Decode(&s); err != nil && !errors.Is(err, io.EOF) {
-		return s, fmt.Errorf("cannot read the scenario %q: %w", path, err)
+		return s, fmt.Errorf("cannot read the scenario %q: %w", name, err)
 	}
 	return s, nil
 }

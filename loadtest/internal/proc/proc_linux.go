@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -171,6 +173,32 @@ func Pin(pid int, cpus ...int) error {
 			return nil
 		}
 	}
+}
+
+// Start starts a command bound to the given processors, so that its runtime sizes
+// itself for them; without any, wherever this process may run.
+func Start(cmd *exec.Cmd, cpus ...int) error {
+	if len(cpus) == 0 {
+		return cmd.Start()
+	}
+	// A child inherits the processors of the thread that starts it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var before, set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &before); err != nil {
+		return fmt.Errorf("cannot read where this thread may run: %w", err)
+	}
+	for _, cpu := range cpus {
+		set.Set(cpu)
+	}
+	if err := unix.SchedSetaffinity(0, &set); err != nil {
+		return fmt.Errorf("cannot use processors %v: %w", cpus, err)
+	}
+	startErr := cmd.Start()
+	if err := unix.SchedSetaffinity(0, &before); err != nil {
+		return errors.Join(startErr, fmt.Errorf("cannot let this thread run as before: %w", err))
+	}
+	return startErr
 }
 
 // pinnedMark tells a process that PinSelf has started it, and for which processors.

@@ -5,6 +5,7 @@ package proc
 import (
 	"errors"
 	"net/netip"
+	"os/exec"
 	"time"
 )
 
@@ -24,6 +25,14 @@ func Pin(int, ...int) error { return errLinux }
 
 // PinSelf needs Linux.
 func PinSelf(...int) error { return errLinux }
+
+// Start starts a command; binding it to processors needs Linux.
+func Start(cmd *exec.Cmd, cpus ...int) error {
+	if len(cpus) > 0 {
+		return errLinux
+	}
+	return cmd.Start()
+}
 
 // SleepUntil sleeps until a moment, as precisely as the Go runtime can.
 func SleepUntil(until time.Time) { time.Sleep(time.Until(until)) }

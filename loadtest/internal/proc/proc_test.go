@@ -89,6 +89,18 @@ func TestPin(t *testing.T) {
 	}
 }
 
+func TestStartPinned(t *testing.T) {
+	cmd := exec.Command("grep", "Cpus_allowed_list", "/proc/self/status")
+	var out strings.Builder
+	cmd.Stdout = &out
+	if err := Start(cmd, 0); err != nil {
+		t.Fatalf("unexpected error: %s", err)
+	}
+	if err := cmd.Wait(); err != nil || out.String() != "Cpus_allowed_list:\t0\n" {
+		t.Fatalf("unexpected processors of a child that was started on 0: %q, %v", out.String(), err)
+	}
+}
+
 func TestMachine(t *testing.T) {
 	before, err := Machine()
 	if err != nil {
