@@ -85,7 +85,7 @@ func (n *Node) Exited() <-chan struct{} { return n.exited }
 
 // Err says how the broker ended, with the last lines of its log.
 func (n *Node) Err() error {
-	return fmt.Errorf("Apache Kafka ended with %s; the end of %s:\n%s", n.cmd.ProcessState, n.paths.logFile, process.Tail(n.paths.logFile, 15))
+	return fmt.Errorf("the broker, Apache Kafka, ended with %s; the end of %s:\n%s", n.cmd.ProcessState, n.paths.logFile, process.Tail(n.paths.logFile, 15))
 }
 
 // Stop ends the broker in order, or by force if that takes too long.
@@ -144,7 +144,7 @@ func (n *Node) waitReady(ctx context.Context) error {
 		case <-n.exited:
 			return n.Err()
 		case <-ctx.Done():
-			return fmt.Errorf("Apache Kafka does not answer at %s: %w; see %s", n.Addr, err, n.paths.logFile)
+			return fmt.Errorf("the broker, Apache Kafka, does not answer at %s: %w; see %s", n.Addr, err, n.paths.logFile)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

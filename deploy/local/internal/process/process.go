@@ -52,7 +52,7 @@ func LockFolder(folder string) (unlock func(), err error) {
 		}
 		return nil, fmt.Errorf("cannot lock the data folder %q: %w", folder, err)
 	}
-	if err := f.Truncate(0); err == nil {
+	if err = f.Truncate(0); err == nil {
 		_, err = fmt.Fprintf(f, "%d\n", os.Getpid())
 	}
 	if err != nil {
