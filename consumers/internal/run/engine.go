@@ -89,7 +89,7 @@ func New(p projection.Projection, store Store, kafka config.Kafka, cfg config.Co
 		kgo.ConsumeTopics(p.Topics()...),
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),
-		// A new group begins at the start of the log. An offset that the log does not have
+		// A new group begins at the start of the log, see assigned. An offset that the log does not have
 		// any more is an error: going on elsewhere would hide a loss.
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.FetchMaxWait(500 * time.Millisecond),
@@ -274,7 +274,7 @@ func (e *Engine) assigned(_ context.Context, offsets map[string]map[int32]kgo.Of
 				c.note = n
 			}
 			e.changes = append(e.changes, c)
-			if folds {
+			if folds || c.note.committed < 0 {
 				partitions[partition] = kgo.NewOffset().AtStart()
 			}
 		}

@@ -12,8 +12,8 @@ import (
 	"github.com/tallygate/tallygate/schemas/topic"
 )
 
-// Epoch is the append time of the first record of a log.
-var Epoch = time.Date(2026, 11, 30, 23, 50, 0, 0, time.UTC)
+// Epoch is the append time of the first record of a log: shortly before the end of a month.
+var Epoch = time.Date(2026, 11, 30, 23, 58, 30, 0, time.UTC)
 
 // Log is one partition of the requests topic, as several processes write it.
 type Log struct {

@@ -58,6 +58,7 @@ func Random(t testing.TB, seed uint64, steps int) *Traffic {
 		Log: NewLog(t, 3), Requests: map[string]*Request{}, rng: rand.New(rand.NewPCG(seed, 1)),
 		gateways: []uint64{11, 12, lossySpool},
 	}
+	w.Step = 250 * time.Millisecond
 	for range steps {
 		w.step()
 	}
