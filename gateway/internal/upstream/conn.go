@@ -1,0 +1,85 @@
+package upstream
+
+import (
+	"bufio"
+	"net"
+	"syscall"
+	"time"
+)
+
+const (
+	// readBuffer bounds an answer's head.
+	readBuffer  = 16 << 10
+	writeBuffer = 8 << 10
+	// freshFor is how long an idle connection is taken for open without a look.
+	freshFor = 5 * time.Millisecond
+)
+
+// conn is a connection to a provider. One call uses it at a time.
+type conn struct {
+	net.Conn
+	br *bufio.Reader
+	bw *bufio.Writer
+	// idleSince is when it came back to the pool.
+	idleSince time.Time
+	// readUntil is the read deadline that is set.
+	readUntil time.Time
+	raw       syscall.RawConn
+	// isTLS: bytes that wait on an idle connection may be session tickets.
+	isTLS bool
+	// look is made once, since a closure a call would be an allocation.
+	look func(fd uintptr)
+	gone bool
+}
+
+// newConn wraps a connection; tcp is the one below TLS, or the same.
+func newConn(c, tcp net.Conn) *conn {
+	out := &conn{Conn: c, br: bufio.NewReaderSize(c, readBuffer), bw: bufio.NewWriterSize(c, writeBuffer), isTLS: c != tcp}
+	if sc, ok := tcp.(syscall.Conn); ok {
+		out.raw, _ = sc.SyscallConn()
+	}
+	out.look = func(fd uintptr) {
+		var b [1]byte
+		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		switch {
+		case err == syscall.EAGAIN || err == syscall.EINTR:
+			out.gone = false
+		case err != nil || n == 0:
+			out.gone = true
+		default:
+			// Nothing was asked, so whatever came is no answer of ours.
+			out.gone = !out.isTLS
+		}
+	}
+	return out
+}
+
+// usable says if the provider has not closed an idle connection, which it may do
+// at any time: a call on a closed one would be lost.
+func (c *conn) usable(now time.Time, idleTimeout time.Duration) bool {
+	idle := now.Sub(c.idleSince)
+	if idle > idleTimeout || c.br.Buffered() > 0 {
+		return false
+	}
+	if idle < freshFor || c.raw == nil {
+		return true
+	}
+	if err := c.raw.Control(c.look); err != nil {
+		return false
+	}
+	return !c.gone
+}
+
+// boundRead sets the read deadline to timeout from now, but not after end. A
+// deadline that leaves three quarters of it is left alone.
+func (c *conn) boundRead(now time.Time, timeout time.Duration, end time.Time) error {
+	until := now.Add(timeout)
+	if until.After(end) {
+		until = end
+	}
+	if left := until.Sub(c.readUntil); left >= 0 && left < timeout/4 {
+		return nil
+	}
+	c.readUntil = until
+	return c.SetReadDeadline(until)
+}
