@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -67,7 +68,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}
 	b := &bench{Config: cfg, root: dir}
 	defer func() { err = errors.Join(err, b.stopAll(), os.RemoveAll(dir)) }()
-	fmt.Fprintf(b.Out, "%s, %d processors, %s/%s, %s\n", processorName(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
+	fmt.Fprintf(b.Out, "commit %s; %s, %d processors, %s/%s, %s\n", commit(ctx), processorName(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
 	fmt.Fprintln(b.Out, "medians over rounds, ranges in parentheses; request bodies of 470 bytes; times in µs")
 	var reports []*load.Report
 	for i := range phases {
@@ -120,7 +121,7 @@ func (b *bench) measure(ctx context.Context, p *phase) (_ *load.Report, err erro
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
-	report, err := load.Run(ctx, &s, load.Options{RepeatNoisy: false, Progress: b.Progress})
+	report, err := load.Run(ctx, &s, load.Options{RepeatNoisy: true, Progress: b.Progress})
 	if err := errors.Join(err, b.stopAll()); err != nil {
 		return nil, err
 	}
@@ -160,6 +161,15 @@ func all() []int {
 		cpus[i] = i
 	}
 	return cpus
+}
+
+// commit names the commit of the working tree, if git can tell.
+func commit(ctx context.Context) string {
+	out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty", "--abbrev=12").Output()
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(out))
 }
 
 // processorName is what the machine calls its processor.

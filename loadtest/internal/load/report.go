@@ -183,14 +183,24 @@ func (r *Report) WriteJSON(w io.Writer) error {
 }
 
 // WriteTable writes a line for each target: medians, and ranges in parentheses.
+// "Others" is the most of the machine that uninvolved programs used in a round.
 func (r *Report) WriteTable(w io.Writer) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(tw, "%s\tcalls/s\tCPU µs/call\t× %s\tp50 µs\tp99 µs\tadded p50\tadded p99\tRSS MiB\tcalls\tfailed\n", cmp.Or(r.Scenario, "target"), r.Baseline)
+	streams := slices.ContainsFunc(r.Targets, func(t TargetReport) bool { return t.FirstP50Us.Max > 0 })
+	first := ""
+	if streams {
+		first = "first byte p50\t"
+	}
+	fmt.Fprintf(tw, "%s\tcalls/s\tCPU µs/call\t× %s\tp50 µs\tp99 µs\tadded p50\tadded p99\t%sRSS MiB\tothers\tcalls\tfailed\n",
+		cmp.Or(r.Scenario, "target"), r.Baseline, first)
 	for i := range r.Targets {
 		t := &r.Targets[i]
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", t.Name,
+		if streams {
+			first = t.FirstP50Us.text("%.0f") + "\t"
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s%s\t%.0f %%\t%d\t%s\n", t.Name,
 			t.PerSecond.text("%.0f"), t.CPUUs.text("%.1f"), t.TimesBaseline.text("%.2f"), t.P50Us.text("%.0f"), t.P99Us.text("%.0f"),
-			t.AddedP50Us.text("%.0f"), t.AddedP99Us.text("%.0f"), t.RSSMiB.text("%.0f"), t.Calls, failures(t.Failed))
+			t.AddedP50Us.text("%.0f"), t.AddedP99Us.text("%.0f"), first, t.RSSMiB.text("%.0f"), 100*t.Noise.Max, t.Calls, failures(t.Failed))
 	}
 	return tw.Flush()
 }

@@ -20,8 +20,8 @@ const noiseMax = 0.1
 type Options struct {
 	// Record takes every answer; nil records none.
 	Record *Recorder
-	// RepeatNoisy repeats measurements that other programs disturbed, at most as
-	// often in all as there are measurements.
+	// RepeatNoisy repeats measurements that other programs disturbed, in all at most
+	// half as often as there are measurements.
 	RepeatNoisy bool
 	// Progress is told of each measurement; nil tells nobody.
 	Progress func(target string, round int, r Round)
@@ -30,7 +30,7 @@ type Options struct {
 // Run measures every target in every round. The scenario must be valid. If ctx
 // ends, what was measured so far is returned with its error.
 func Run(ctx context.Context, s *Scenario, o Options) (*Report, error) {
-	runner := runner{scenario: s, options: o, repeats: s.Rounds * len(s.Targets)}
+	runner := runner{scenario: s, options: o, repeats: (s.Rounds*len(s.Targets) + 1) / 2}
 	if err := runner.prepare(); err != nil {
 		return nil, err
 	}
