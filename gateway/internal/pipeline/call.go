@@ -104,9 +104,10 @@ func (r *Request) endAttempt(a *attempt, u *llm.Usage, outputBytes int, f failur
 	}
 	took := time.Duration(time.Now().UnixNano() - a.StartedAt)
 	a.DurationNs = uint64(max(took, 0))
+	sent := r.calling && r.call.Sent
 	r.out.waited += took
 	a.ErrorClass = string(f.class)
-	r.settleAttempt(a, u, outputBytes, billed(a, f.class))
+	r.settleAttempt(a, u, outputBytes, sent && billed(a, f.class))
 	if r.calling {
 		r.watch.Lock()
 		r.calling = false
@@ -149,8 +150,13 @@ func (r *Request) answer(a *attempt, api provider.Provider) failure {
 		return r.endAttempt(a, nil, 0, failure{class: provider.ClassGarbage, err: apierror.UpstreamFailed,
 			message: "The provider's answer is larger than gateway.upstream.answer_limit_bytes."})
 	}
-	var got llm.Answer
-	if err := api.Decode(&got, r.in); err != nil {
+	got := &r.got
+	*got = llm.Answer{}
+	if err := api.Decode(got, r.in); err != nil {
+		if e := (*provider.Error)(nil); errors.As(err, &e) {
+			// An error under a 200.
+			return r.endAttempt(a, nil, 0, failure{class: e.Class, err: clientError(e.Class), message: e.Message, param: e.Param})
+		}
 		return r.endAttempt(a, nil, 0, failure{class: provider.ClassGarbage, err: apierror.UpstreamFailed,
 			message: "The provider's answer is not of the form that its API promises."})
 	}
@@ -167,7 +173,7 @@ func (r *Request) answer(a *attempt, api provider.Provider) failure {
 func (r *Request) deliver(contentType string) {
 	r.keepAnswer(contentType, r.in)
 	if err := r.settle(); err != nil {
-		r.respondError(apierror.Internal, "The gateway could not record the call.", "", 0)
+		r.respondError(&notRecorded)
 		r.put()
 		return
 	}
@@ -217,10 +223,11 @@ func (r *Request) fail(f *failure) {
 		}
 	}
 	r.forget()
+	d := &Denial{Error: f.err, Message: f.message, Param: f.param, RetryAfterMs: f.retryAfterMs}
 	if err := r.settle(); err != nil {
-		f = &failure{err: apierror.Internal, message: "The gateway could not record the call."}
+		d = &notRecorded
 	}
-	r.respondError(f.err, f.message, f.param, f.retryAfterMs)
+	r.respondError(d)
 	r.put()
 }
 

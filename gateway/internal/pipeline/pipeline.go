@@ -139,3 +139,6 @@ func (p *Pipeline) Reject(ctx *fasthttp.RequestCtx, e *apierror.Error, message s
 	r.facts.Operation = NoRoute.Name
 	r.refuse(r.deny(e, "", message))
 }
+
+// Draining says that the process is going away.
+func (p *Pipeline) Draining() bool { return p.draining.Load() }

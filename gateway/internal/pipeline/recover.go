@@ -30,5 +30,5 @@ func (r *Request) recovered() {
 	}
 	r.forget()
 	// The request is not pooled again: nobody knows its state.
-	r.respondError(apierror.Internal, "", "", 0)
+	r.respondError(&Denial{Error: apierror.Internal})
 }

@@ -52,11 +52,13 @@ type Request struct {
 	calling  bool
 	attempts list[attempt]
 	decoder  provider.Decoder
-	out      outcome
-	watch    watched
-	stream   stream
-	idem     *idempotent
-	idemKey  idempotencyKey
+	// got is what a whole answer says; its texts are parts of in.
+	got     llm.Answer
+	out     outcome
+	watch   watched
+	stream  stream
+	idem    *idempotent
+	idemKey idempotencyKey
 	// contentType is of the answer in in, where a stage gave it.
 	contentType string
 
@@ -150,7 +152,7 @@ func (r *Request) put() {
 	r.holds = r.holds[:0]
 	r.reserved, r.admitted, r.finished, r.calling = false, false, false, false
 	r.denial = Denial{}
-	r.out = outcome{}
+	r.out, r.got = outcome{}, llm.Answer{}
 	r.stream.reset()
 	r.idem, r.idemKey, r.contentType = nil, idempotencyKey{}, ""
 	r.readings.reset()

@@ -19,31 +19,32 @@ func (r *Request) refuse(d *Denial) {
 	r.finished = true
 	denial := *d
 	if err := r.p.denials.record(r, &denial); err != nil {
-		denial = Denial{Error: apierror.Internal, Message: "The gateway could not record the call."}
+		denial = notRecorded
 	}
 	r.p.metrics.denied(&denial)
-	r.respondError(denial.Error, denial.text(), denial.Param, denial.RetryAfterMs)
+	r.respondError(&denial)
 	r.put()
 }
 
+// notRecorded is what a client gets when the record of its answer is not safe:
+// without it the answer may not leave.
+var notRecorded = Denial{Error: apierror.Internal, Message: "The gateway could not record the call."}
+
 // respondError fills the answer with an error in the dialect's shape.
-func (r *Request) respondError(e *apierror.Error, message, param string, retryAfterMs uint64) {
-	if message == "" {
-		message = e.Message
-	}
-	resp := &r.ctx.Response
+func (r *Request) respondError(d *Denial) {
+	e, resp := d.Error, &r.ctx.Response
 	resp.ResetBody()
 	resp.SetStatusCode(e.Status)
 	resp.Header.SetContentType("application/json")
-	if retryAfterMs > 0 {
-		resp.Header.Set("Retry-After", strconv.FormatUint((retryAfterMs+999)/1000, 10))
-		resp.Header.Set("Retry-After-Ms", strconv.FormatUint(retryAfterMs, 10))
+	if d.RetryAfterMs > 0 {
+		resp.Header.Set("Retry-After", strconv.FormatUint((d.RetryAfterMs+999)/1000, 10))
+		resp.Header.Set("Retry-After-Ms", strconv.FormatUint(d.RetryAfterMs, 10))
 	}
 	if e.NoRetry {
 		resp.Header.Set("X-Should-Retry", "false")
 	}
 	r.setRequestID()
-	resp.SetBodyRaw(openai.AppendError(nil, e, message, param, ""))
+	resp.SetBodyRaw(openai.AppendError(nil, e, d.Message, d.Param, d.Rule))
 }
 
 // serveBody answers with a body that the gateway made itself, as soon as that is recorded.

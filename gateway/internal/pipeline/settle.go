@@ -13,8 +13,8 @@ const bytesPerToken = 4
 
 // settleAttempt prices one attempt by what the provider reported, or by what was
 // forwarded where it reported too little.
-func (r *Request) settleAttempt(a *attempt, u *llm.Usage, outputBytes int, sent bool) {
-	if !sent {
+func (r *Request) settleAttempt(a *attempt, u *llm.Usage, outputBytes int, billed bool) {
+	if !billed {
 		return
 	}
 	usage, source := *u, event.UsageSource_USAGE_SOURCE_REPORTED

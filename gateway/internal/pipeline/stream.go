@@ -37,7 +37,9 @@ type stream struct {
 	outputBytes int
 	// over says that nothing more will come into out.
 	over bool
-	open bool
+	// ended says that the provider's bytes have come to their end.
+	ended bool
+	open  bool
 }
 
 func (s *stream) reset() {
@@ -143,6 +145,10 @@ func (s *stream) pump() failure {
 		}
 		switch {
 		case err == nil:
+		case err == io.EOF && len(r.in) > 0 && !s.ended:
+			// Some providers leave out the last event's blank line.
+			s.ended = true
+			r.in = append(r.in, "\n\n"...)
 		case err == io.EOF:
 			// An end without the terminal event is a cut, whatever the connection says.
 			return failure{class: provider.ClassCut, err: apierror.UpstreamFailed, message: "The provider's stream ended early."}

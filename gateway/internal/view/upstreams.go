@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/tallygate/tallygate/gateway/internal/provider"
+	"github.com/tallygate/tallygate/gateway/internal/provider/registry"
 	"github.com/tallygate/tallygate/gateway/internal/upstream"
 	"github.com/tallygate/tallygate/schemas/config"
 	"github.com/tallygate/tallygate/schemas/policy"
@@ -49,7 +50,7 @@ func (u *Upstreams) Get(p *policy.Provider) (*Upstream, error) {
 	if up := u.open[k]; up != nil {
 		return up, nil
 	}
-	api := provider.Lookup(p.API)
+	api := registry.Lookup(p.API)
 	if api == nil {
 		return nil, fmt.Errorf("provider %q: this gateway does not speak the API %q", p.ID, p.API)
 	}
