@@ -27,7 +27,6 @@ type process struct {
 	cmd  *exec.Cmd
 	log  string
 	done chan struct{} // closed when it has ended
-	err  error         // valid then
 }
 
 // start starts a program from the folder of binaries, on the given processors. Its
@@ -52,7 +51,8 @@ func (b *bench) start(cpus []int, env []string, name string, args ...string) (*p
 		return nil, fmt.Errorf("cannot start %s: %w; build the programs with make build", name, err)
 	}
 	go func() {
-		p.err = p.cmd.Wait()
+		// How it ended is in the command's state.
+		_ = p.cmd.Wait()
 		close(p.done)
 	}()
 	b.running = append(b.running, p)
@@ -94,7 +94,7 @@ func (p *process) until(ctx context.Context, condition func() bool) error {
 	for !condition() {
 		select {
 		case <-p.done:
-			return fmt.Errorf("%s ended at once (%v):\n%s", p.name, p.err, p.tail())
+			return fmt.Errorf("%s ended at once (%s):\n%s", p.name, p.cmd.ProcessState, p.tail())
 		case <-ctx.Done():
 			return fmt.Errorf("%s is not ready: %w:\n%s", p.name, ctx.Err(), p.tail())
 		case <-time.After(20 * time.Millisecond):
@@ -120,7 +120,7 @@ func (p *process) tail() string {
 func (p *process) stop() error {
 	select {
 	case <-p.done:
-		return fmt.Errorf("%s ended by itself (%v):\n%s", p.name, p.err, p.tail())
+		return fmt.Errorf("%s ended by itself (%s):\n%s", p.name, p.cmd.ProcessState, p.tail())
 	default:
 	}
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {

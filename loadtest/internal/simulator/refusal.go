@@ -10,11 +10,10 @@ import (
 
 // refusal is an error answer in the provider's shape.
 type refusal struct {
-	status              int
-	message, kind       string
-	param, code         string // empty: null
-	retryAfter          time.Duration
-	isWrongOrMissingKey bool
+	status        int
+	message, kind string
+	param, code   string // empty: null
+	retryAfter    time.Duration
 }
 
 func invalid(param, message string) *refusal {
