@@ -15,11 +15,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Bounds of a document.
-const (
-	maxFileBytes = 16 << 20
-	maxMistakes  = 100
-)
+// maxFileBytes bounds what is read as a document.
+const maxFileBytes = 16 << 20
 
 // Document is a YAML file that was decoded: it knows the line of each value.
 type Document struct {
@@ -86,11 +83,10 @@ func (d *Document) Place(mistakes Mistakes) Mistakes {
 // lineOf returns the line of the value, or of the nearest thing around it that
 // is in the file: a missing field is reported where it is missing.
 func (d *Document) lineOf(path string) int {
-	for path != "" {
+	for ; path != ""; path = parent(path) {
 		if n, ok := d.lines[path]; ok {
 			return n
 		}
-		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
 	}
 	return 0
 }
@@ -185,27 +181,55 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string) {
 		d.wrong(n, path, "has no value; remove the line for the default")
 		return
 	}
-	if t, ok := v.Addr().Interface().(*time.Time); ok {
-		if err := t.UnmarshalText([]byte(n.Value)); err != nil {
-			d.wrong(n, path, "must be %s, got %s", want(v.Type()), describe(n))
-		}
-		return
-	}
 	// Types of our own say best themselves what is wrong.
-	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+	u, ok := v.Addr().Interface().(encoding.TextUnmarshaler)
+	if _, isTime := u.(*time.Time); ok && !isTime {
 		if err := u.UnmarshalText([]byte(n.Value)); err != nil {
 			d.wrong(n, path, "%v", err)
 		}
 		return
 	}
-	// A plain 123 or true is a good string; YAML's own rules would refuse some and round others.
-	if v.Kind() == reflect.String {
-		v.SetString(n.Value)
-		return
-	}
-	if err := n.Decode(v.Addr().Interface()); err != nil {
+	if !setScalar(v, n) {
 		d.wrong(n, path, "must be %s, got %s", want(v.Type()), describe(n))
 	}
+}
+
+// setScalar reads a scalar by its field's type and not by YAML's rules, which cut
+// 1.9 to a whole number, take 010 for eight and a bare number for nanoseconds.
+func setScalar(v reflect.Value, n *yaml.Node) bool {
+	var err error
+	switch p := v.Addr().Interface().(type) {
+	case *time.Duration:
+		*p, err = time.ParseDuration(n.Value)
+		return err == nil
+	case *time.Time:
+		*p, err = time.Parse(time.RFC3339Nano, n.Value)
+		return err == nil
+	}
+	// Quotes make a text of a number, and text is not what such a field holds.
+	plain := n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0
+	digits := strings.ReplaceAll(n.Value, "_", "")
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(n.Value)
+		return true
+	case reflect.Bool:
+		v.SetBool(n.Value == "true")
+		return plain && (n.Value == "true" || n.Value == "false")
+	case reflect.Int, reflect.Int64:
+		var i int64
+		if i, err = strconv.ParseInt(digits, 10, v.Type().Bits()); err == nil {
+			v.SetInt(i)
+		}
+	case reflect.Uint64:
+		var u uint64
+		if u, err = strconv.ParseUint(digits, 10, 64); err == nil {
+			v.SetUint(u)
+		}
+	default:
+		panic("BUG: no scalar of the type " + v.Type().String() + " can be read")
+	}
+	return plain && err == nil
 }
 
 // isScalar says if a value is written as one word of text.
@@ -267,9 +291,10 @@ func suggest(name string, fields map[string]reflect.Value) string {
 	return ""
 }
 
-// syntaxMistake turns the library's "yaml: line 3: …" into ours.
+// syntaxMistake turns the library's "yaml: line 3: …" into ours. It leaves the
+// first line out.
 func syntaxMistake(name string, err error) Mistake {
-	m := Mistake{File: name, Problem: strings.TrimPrefix(err.Error(), "yaml: ")}
+	m := Mistake{File: name, Line: 1, Problem: strings.TrimPrefix(err.Error(), "yaml: ")}
 	if rest, ok := strings.CutPrefix(m.Problem, "line "); ok {
 		if line, problem, ok := strings.Cut(rest, ": "); ok {
 			if n, err := strconv.Atoi(line); err == nil {

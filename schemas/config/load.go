@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"os"
+	"strings"
 )
 
 // Load reads, decodes and checks a configuration file, and applies the
@@ -30,8 +31,8 @@ func Parse(name string, data []byte, lookup func(string) (string, bool)) (*Confi
 }
 
 // checkAfter returns what is wrong beyond what is known already: a field that
-// could not be decoded is reported once. What came from a variable is reported
-// under the variable's name.
+// could not be decoded is reported once, without what would have been in it. What
+// came from a variable is reported under the variable's name.
 func checkAfter(known, found Mistakes, variables map[string]string) Mistakes {
 	undecoded := map[string]bool{}
 	for _, m := range known {
@@ -39,14 +40,25 @@ func checkAfter(known, found Mistakes, variables map[string]string) Mistakes {
 	}
 	var out Mistakes
 	for _, m := range found {
-		variable, fromEnv := variables[m.Field]
-		switch {
-		case fromEnv:
+		if variable, ok := variables[m.Field]; ok {
 			m.File, m.Field = environment, variable
-		case undecoded[m.Field]:
+		} else if within(m.Field, undecoded) {
 			continue
 		}
 		out = append(out, m)
 	}
 	return out
 }
+
+// within says if a field, or a thing that it is part of, is in the set.
+func within(field string, set map[string]bool) bool {
+	for ; field != ""; field = parent(field) {
+		if set[field] {
+			return true
+		}
+	}
+	return false
+}
+
+// parent returns the path of what a value is part of, or "".
+func parent(path string) string { return path[:max(strings.LastIndexAny(path, ".["), 0)] }

@@ -40,11 +40,18 @@ func (m Mistake) String() string {
 // Mistakes is an error that lists all that is wrong, a line each.
 type Mistakes []Mistake
 
-// Error returns the mistakes, a line each.
+// maxMistakes bounds how many are told: who has more has given the wrong file.
+const maxMistakes = 100
+
+// Error returns the mistakes, a line each, at most maxMistakes of them.
 func (m Mistakes) Error() string {
-	lines := make([]string, len(m))
+	var lines []string
 	for i := range m {
-		lines[i] = m[i].String()
+		if i == maxMistakes {
+			lines = append(lines, fmt.Sprintf("and %d more", len(m)-i))
+			break
+		}
+		lines = append(lines, m[i].String())
 	}
 	return strings.Join(lines, "\n")
 }

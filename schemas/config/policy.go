@@ -131,7 +131,7 @@ type Key struct {
 type Budget struct {
 	// ID is unique among all budgets; it stands in events and errors. Default: "<scope>:<scope's id>:<window>".
 	ID string `yaml:"id"`
-	// AmountUSD is the cap in dollars, with at most nine decimals. Required.
+	// AmountUSD is the cap in dollars, more than 0, with at most nine decimals. Required.
 	AmountUSD USD `yaml:"amount_usd"`
 	// Window is the span after which it starts anew: minute, hour, day, week (from Monday), month (UTC calendar) or total. Required.
 	Window string `yaml:"window"`
@@ -274,8 +274,8 @@ func (v *policyCheck) rules(at where, kind, id string, budgets []Budget, limits 
 			b.ID = kind + ":" + id + ":" + b.Window
 		}
 		v.budgets.add(at.field("id"), b.ID)
-		if b.AmountUSD < 0 {
-			at.field("amount_usd").wrong("must not be negative, got %s", b.AmountUSD)
+		if b.AmountUSD <= 0 {
+			at.field("amount_usd").wrong("must be more than 0 dollars, got %s; to refuse every call, disable the keys", b.AmountUSD)
 		}
 		at.field("window").oneOf(b.Window, WindowMinute, WindowHour, WindowDay, WindowWeek, WindowMonth, WindowTotal)
 		if b.Mode == "" {
