@@ -51,7 +51,7 @@ func run(ctx context.Context) error {
 	o := options{brokers: strings.Split(*brokers, ","), clickhouse: *clickhouse, record: *record, atRest: *atRest}
 	for until := time.Now().Add(*wait); ; {
 		report, err := o.check(ctx, *timeout)
-		if errors.Is(err, errDiffers) && time.Now().Before(until) && ctx.Err() == nil {
+		if err != nil && time.Now().Before(until) && ctx.Err() == nil {
 			time.Sleep(time.Second)
 			continue
 		}
