@@ -18,6 +18,7 @@ import (
 
 	"github.com/tallygate/tallygate/consumers/internal/projection"
 	"github.com/tallygate/tallygate/consumers/internal/projection/ledger"
+	"github.com/tallygate/tallygate/consumers/internal/run"
 	"github.com/tallygate/tallygate/consumers/internal/throttle"
 	"github.com/tallygate/tallygate/schemas/config"
 	"github.com/tallygate/tallygate/schemas/topic"
@@ -98,6 +99,8 @@ func New(o Options) (*Keeper, error) {
 		kgo.ClientID("tallygate-keeper"),
 		kgo.ConsumerGroup(Group),
 		kgo.ConsumeTopics(topic.Requests),
+		kgo.SessionTimeout(run.SessionTimeout),
+		kgo.HeartbeatInterval(run.SessionTimeout / 5),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),

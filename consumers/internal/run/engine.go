@@ -28,6 +28,10 @@ const (
 	stopTimeout = 10 * time.Second
 )
 
+// SessionTimeout is how long the group waits for a member that was killed before
+// others, or the same one started again, go on with its partitions.
+const SessionTimeout = 10 * time.Second
+
 // Group returns the consumer group of a projection.
 func Group(name string) string { return "tallygate." + name }
 
@@ -87,6 +91,8 @@ func New(p projection.Projection, store Store, kafka config.Kafka, cfg config.Co
 		kgo.ClientID("tallygate-" + p.Name()),
 		kgo.ConsumerGroup(Group(p.Name())),
 		kgo.ConsumeTopics(p.Topics()...),
+		kgo.SessionTimeout(SessionTimeout),
+		kgo.HeartbeatInterval(SessionTimeout / 5),
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),
 		// A new group begins at the start of the log, see assigned. An offset that the log does not have
