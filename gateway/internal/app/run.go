@@ -17,7 +17,6 @@ import (
 	"github.com/tallygate/tallygate/gateway/internal/pipeline"
 	"github.com/tallygate/tallygate/gateway/internal/provider"
 	"github.com/tallygate/tallygate/gateway/internal/server"
-	"github.com/tallygate/tallygate/gateway/internal/spool"
 	"github.com/tallygate/tallygate/gateway/internal/upstream"
 	"github.com/tallygate/tallygate/gateway/internal/view"
 	"github.com/tallygate/tallygate/schemas/config"
@@ -186,5 +185,3 @@ func baseURLs(p *config.Policy) func(string) string {
 		return os.Getenv(config.BaseURLVariable(id))
 	}
 }
-
-var _ = spool.Options{}

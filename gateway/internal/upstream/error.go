@@ -19,7 +19,9 @@ type Error struct {
 	Err error
 }
 
-func (e *Error) Error() string { return "call to the provider failed (" + string(e.Class) + "): " + e.Err.Error() }
+func (e *Error) Error() string {
+	return "call to the provider failed (" + string(e.Class) + "): " + e.Err.Error()
+}
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
