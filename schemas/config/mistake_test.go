@@ -29,7 +29,7 @@ func TestMistakesOfShape(t *testing.T) {
 	f("\tgateway: {}\n", `t.yaml:1: found character that cannot start any token`)
 	f("- a\n", `t.yaml:1: must be a mapping of fields, got a list`)
 	f("gateway: 5\n", `t.yaml:1: gateway: must be a mapping of fields, got "5"`)
-	f("{}\n---\n{}\n", `t.yaml:3: a second YAML document`)
+	f("{}\n---\n{}\n", `t.yaml:2: a second YAML document`)
 	f("gatewya: {}\n", `t.yaml:1: gatewya: unknown field`)
 	f("gateway:\n  bodyLimitBytes: 5\n", `t.yaml:2: gateway.bodyLimitBytes: unknown field; did you mean "body_limit_bytes"?`)
 	f("spool:\n  sync: never\n  sync: always\n", `t.yaml:3: spool.sync: stands twice; first in line 2`)
@@ -38,7 +38,7 @@ func TestMistakesOfShape(t *testing.T) {
 	f("kafka:\n  brokers:\n    - a:1\n    -\n", `t.yaml:4: kafka.brokers[1]: is empty`)
 	f("policy:\n  orgs:\n    - acme\n", `t.yaml:3: policy.orgs[0]: must be a mapping of fields, got "acme"`)
 	f("gateway:\n  listen: {a: b}\n", `t.yaml:2: gateway.listen: must be text, got a mapping`)
-	f("{[a]: 1}\n", `t.yaml:1: : unknown field`)
+	f("{[a]: 1}\n", `t.yaml:1: unknown field`)
 	// What YAML's own rules would take for something else.
 	f("kafka: {partitions: 1.9}\n", `t.yaml:1: kafka.partitions: must be a whole number, got "1.9"`)
 	f("kafka: {partitions: 1e2}\n", `t.yaml:1: kafka.partitions: must be a whole number, got "1e2"`)

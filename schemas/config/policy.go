@@ -75,10 +75,11 @@ type Org struct {
 	ID string `yaml:"id"`
 	// Name is shown to people.
 	Name string `yaml:"name"`
-	// Budgets and Limits hold for all of the org together.
-	Budgets []Budget    `yaml:"budgets"`
-	Limits  []RateLimit `yaml:"limits"`
-	// Teams are the parts of the org.
+	// Budgets are caps on the money of all of the org together.
+	Budgets []Budget `yaml:"budgets"`
+	// Limits are caps on the rate of all of the org together.
+	Limits []RateLimit `yaml:"limits"`
+	// Teams are its parts.
 	Teams []Team `yaml:"teams"`
 }
 
@@ -88,10 +89,11 @@ type Team struct {
 	ID string `yaml:"id"`
 	// Name is shown to people.
 	Name string `yaml:"name"`
-	// Budgets and Limits hold for all of the team together.
-	Budgets []Budget    `yaml:"budgets"`
-	Limits  []RateLimit `yaml:"limits"`
-	// Apps are the team's applications.
+	// Budgets are caps on the money of all of the team together.
+	Budgets []Budget `yaml:"budgets"`
+	// Limits are caps on the rate of all of the team together.
+	Limits []RateLimit `yaml:"limits"`
+	// Apps are its applications.
 	Apps []App `yaml:"apps"`
 }
 
@@ -101,10 +103,11 @@ type App struct {
 	ID string `yaml:"id"`
 	// Name is shown to people.
 	Name string `yaml:"name"`
-	// Budgets and Limits hold for all of the app together.
-	Budgets []Budget    `yaml:"budgets"`
-	Limits  []RateLimit `yaml:"limits"`
-	// Keys are the app's virtual keys.
+	// Budgets are caps on the money of all of the app together.
+	Budgets []Budget `yaml:"budgets"`
+	// Limits are caps on the rate of all of the app together.
+	Limits []RateLimit `yaml:"limits"`
+	// Keys are its virtual keys.
 	Keys []Key `yaml:"keys"`
 }
 
@@ -122,9 +125,10 @@ type Key struct {
 	ExpiresAt time.Time `yaml:"expires_at"`
 	// Disabled refuses it without removing it. Default false.
 	Disabled bool `yaml:"disabled"`
-	// Budgets and Limits hold for the key.
-	Budgets []Budget    `yaml:"budgets"`
-	Limits  []RateLimit `yaml:"limits"`
+	// Budgets are caps on the money of the key.
+	Budgets []Budget `yaml:"budgets"`
+	// Limits are caps on the rate of the key.
+	Limits []RateLimit `yaml:"limits"`
 }
 
 // Budget is a cap on money.
@@ -145,7 +149,7 @@ type RateLimit struct {
 	ID string `yaml:"id"`
 	// Unit is what is counted: requests or tokens. Required.
 	Unit string `yaml:"unit"`
-	// Amount is how many in each Per. Required.
+	// Amount is how many in each per. Required.
 	Amount uint64 `yaml:"amount"`
 	// Per is the span, whole seconds, at most a day. Required.
 	Per time.Duration `yaml:"per"`
