@@ -216,11 +216,16 @@ func TestSessions(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		call(t, http.MethodPost, in("a"), "SELECT sleep(1)")
+		call(t, http.MethodPost, in("a"), "SELECT sleep(3)")
 	}()
-	time.Sleep(300 * time.Millisecond)
-	if answer, _ := call(t, http.MethodPost, in("a"), "SELECT 1"); answer.Header.Get("X-ClickHouse-Exception-Code") != "373" {
-		t.Fatalf("unexpected answer of a session in use: %s", answer.Status)
+	for locked := false; !locked; {
+		select {
+		case <-done:
+			t.Fatal("a session took a second statement while one ran")
+		default:
+			answer, _ := call(t, http.MethodPost, in("a"), "SELECT 1")
+			locked = answer.Header.Get("X-ClickHouse-Exception-Code") == "373"
+		}
 	}
 	<-done
 	time.Sleep(1500 * time.Millisecond)

@@ -20,6 +20,7 @@ import (
 	"github.com/tallygate/tallygate/deploy/local/internal/chhttp"
 	"github.com/tallygate/tallygate/deploy/local/internal/engine"
 	"github.com/tallygate/tallygate/deploy/local/internal/process"
+	"github.com/tallygate/tallygate/deploy/local/internal/sandbox"
 )
 
 // drainTimeout is how long running statements may take when the process stops.
@@ -65,6 +66,9 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	configFile, err := chconfig.Write(o.data, o.users)
 	if err != nil {
 		return err
+	}
+	if err := sandbox.Restrict(o.data, o.lib); err != nil {
+		slog.Warn("only the engine's own grants keep it from other files and hosts", "error", err)
 	}
 	lib, err := chdb.Open(o.lib, configFile)
 	if err != nil {
