@@ -143,7 +143,11 @@ func (r *Reader) Field() bool {
 	if !r.next('}') {
 		return false
 	}
-	if r.pos >= len(r.data) || r.data[r.pos] != '"' {
+	if r.pos >= len(r.data) {
+		r.fail("unexpected end")
+		return false
+	}
+	if r.data[r.pos] != '"' {
 		r.fail("unexpected character where a field name should be")
 		return false
 	}

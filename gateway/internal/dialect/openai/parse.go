@@ -30,12 +30,13 @@ func Parse(req *llm.Request, body []byte) *Problem {
 	}
 	p := parser{req: req}
 	p.Reset(body)
-	if k := p.Kind(); k != scan.Object && k != scan.None {
+	if k := p.Kind(); k == scan.Object {
+		for ok := p.Enter(k); ok && p.Field(); {
+			p.field()
+		}
+	} else {
 		p.wrongType("", "an object", k)
 		p.Skip()
-	}
-	for ok := p.Enter(scan.Object); ok && p.Field(); {
-		p.field()
 	}
 	p.End()
 	if err := p.Err(); err != nil {
