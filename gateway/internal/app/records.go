@@ -43,14 +43,14 @@ func openRecords(conf *config.Config, version string, log *slog.Logger) (*record
 		return nil, err
 	}
 	dir := filepath.Join(conf.Gateway.Data, "spool")
+	if r.orphans, err = recover.Orphans(dir); err != nil {
+		return nil, err
+	}
 	r.spool, err = spool.Open(spool.Options{
 		Dir: dir, Role: "gateway", Replica: r.replica, Version: version, QuotaBytes: conf.Spool.QuotaBytes, SegmentBytes: conf.Spool.SegmentBytes,
 		Sync: conf.Spool.Sync, SyncInterval: conf.Spool.SyncInterval, Partitions: conf.Kafka.Partitions,
 	})
 	if err != nil {
-		return nil, err
-	}
-	if r.orphans, err = recover.Orphans(dir, r.spool.ID()); err != nil {
 		return nil, err
 	}
 	if r.cl, err = ship.NewClient(conf.Kafka, r.replica); err != nil {

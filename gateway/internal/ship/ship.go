@@ -59,24 +59,24 @@ func NewClient(conf config.Kafka, replica string) (*kgo.Client, error) {
 	return cl, nil
 }
 
+// Shipper ships one spool.
+type Shipper struct {
+	spool *spool.Log
+	cl    *kgo.Client
+	topic string
+
+	ahead   ahead
+	shipped atomic.Uint64
+	refused atomic.Uint64
+	trouble throttle
+}
+
 // Options are what a Shipper may be given; all have defaults.
 type Options struct {
 	// Topic is where records go. Default topic.Requests.
 	Topic string
 	// Log is for trouble. Default slog.Default().
 	Log *slog.Logger
-}
-
-// Shipper ships one spool.
-type Shipper struct {
-	spool *spool.Log
-	cl    *kgo.Client
-	o     Options
-
-	ahead   ahead
-	shipped atomic.Uint64
-	refused atomic.Uint64
-	trouble throttle
 }
 
 // New returns a shipper of a spool, live or old. Run does the work.
@@ -87,10 +87,28 @@ func New(cl *kgo.Client, l *spool.Log, o Options) *Shipper {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	s := &Shipper{spool: l, cl: cl, o: o}
+	s := &Shipper{spool: l, cl: cl, topic: o.Topic}
 	s.ahead.init()
 	s.trouble.log = o.Log.With("spool", fmt.Sprintf("%016x", l.ID()))
 	return s
+}
+
+// RunUntilDrained ships a spool that does not grow, and returns nil when Kafka has
+// all of it.
+func (s *Shipper) RunUntilDrained(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		done <- s.Run(ctx)
+		cancel()
+	}()
+	err := s.wait(ctx)
+	cancel()
+	if e := <-done; e != nil {
+		return e
+	}
+	return err
 }
 
 // Run ships until ctx is done. Kafka being away is no error: Run tries on for
@@ -168,7 +186,7 @@ func (s *Shipper) ship(ctx context.Context) error {
 			}
 			return s.ahead.settled(ctx)
 		}
-		it.rec.Topic, it.rec.Partition, it.rec.Key, it.rec.Value = s.o.Topic, rec.Partition, org, rec.Bytes
+		it.rec.Topic, it.rec.Partition, it.rec.Key, it.rec.Value = s.topic, rec.Partition, org, rec.Bytes
 		// A record's context would take its whole batch with it: it has none.
 		s.cl.Produce(context.Background(), &it.rec, s.promise)
 	}
@@ -205,6 +223,13 @@ func (s *Shipper) checkpointOften(ctx context.Context) {
 // Drain waits until Kafka has all that is in the spool, and writes that down.
 // Run must be running.
 func (s *Shipper) Drain(ctx context.Context) error {
+	if err := s.wait(ctx); err != nil {
+		return err
+	}
+	return s.spool.Checkpoint()
+}
+
+func (s *Shipper) wait(ctx context.Context) error {
 	for s.spool.Acked() < s.spool.Next() {
 		select {
 		case <-ctx.Done():
@@ -214,7 +239,7 @@ func (s *Shipper) Drain(ctx context.Context) error {
 		case <-time.After(drainLook):
 		}
 	}
-	return s.spool.Checkpoint()
+	return nil
 }
 
 // Stats are figures for metrics.

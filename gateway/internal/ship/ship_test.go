@@ -3,6 +3,7 @@ package ship
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"strings"
@@ -58,6 +59,12 @@ func client(t *testing.T, conf config.Kafka) *kgo.Client {
 	}
 	t.Cleanup(cl.Close)
 	return cl
+}
+
+// shipper ships to a topic of the test's own.
+func shipper(t *testing.T, conf config.Kafka, l *spool.Log, topic string) *Shipper {
+	t.Helper()
+	return New(client(t, conf), l, Options{Topic: topic, Log: slog.New(slog.DiscardHandler)})
 }
 
 func openSpool(t *testing.T) *spool.Spool {
@@ -162,7 +169,7 @@ func checkTopic(t *testing.T, conf config.Kafka, name string, id uint64, want ma
 func TestShip(t *testing.T) {
 	conf, name := kafka(t)
 	sp := openSpool(t)
-	s := New(client(t, conf), sp.Log, Options{Topic: name})
+	s := shipper(t, conf, sp.Log, name)
 	appendMany(t, sp, 300)
 	stop := start(t, s)
 	appendMany(t, sp, 3000)
@@ -185,7 +192,7 @@ func TestShipGoesOnWhereItEnded(t *testing.T) {
 	conf, name := kafka(t)
 	sp := openSpool(t)
 	appendMany(t, sp, 1000)
-	first := New(client(t, conf), sp.Log, Options{Topic: name})
+	first := shipper(t, conf, sp.Log, name)
 	stop := start(t, first)
 	drain(t, first)
 	stop()
@@ -197,7 +204,7 @@ func TestShipGoesOnWhereItEnded(t *testing.T) {
 	if err != nil {
 		t.Fatalf("cannot open the old spool: %s", err)
 	}
-	second := New(client(t, conf), old, Options{Topic: name})
+	second := shipper(t, conf, old, name)
 	start(t, second)
 	drain(t, second)
 	if st := second.Stats(); st.Shipped != 1003 {
@@ -216,7 +223,7 @@ func TestShipWithoutKafkaAtFirst(t *testing.T) {
 	conf := config.Kafka{Brokers: []string{addr.String()}}
 	sp := openSpool(t)
 	appendMany(t, sp, 50)
-	s := New(client(t, conf), sp.Log, Options{Topic: "late"})
+	s := shipper(t, conf, sp.Log, "late")
 	_ = l.Close()
 	start(t, s)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
@@ -269,7 +276,7 @@ func TestShipAfterRefusal(t *testing.T) {
 	})
 	sp := openSpool(t)
 	appendMany(t, sp, 100)
-	s := New(client(t, conf), sp.Log, Options{Topic: "refused"})
+	s := shipper(t, conf, sp.Log, "refused")
 	start(t, s)
 	drain(t, s)
 	if st := s.Stats(); st.Refused == 0 {

@@ -207,6 +207,10 @@ func (s *Spool) finish() error {
 	if err := s.write(); err != nil {
 		return err
 	}
+	s.mu.Lock()
+	last := &s.segments[len(s.segments)-1]
+	last.open, last.size = false, s.w.off
+	s.mu.Unlock()
 	// Entries behind this one find it.
 	_ = s.fail(ErrClosed)
 	return nil

@@ -33,8 +33,10 @@ type Log struct {
 	// acked is the first sequence number that Kafka has not acknowledged, at position ackedAt.
 	acked   uint64
 	ackedAt int64
-	// saved is the acked that the checkpoint file says.
+	// saved is the acked that the checkpoint file says; gone is true after Discard.
+	// Both are guarded by saving.
 	saved uint64
+	gone  bool
 }
 
 // folderName is the name of a spool's folder.
@@ -160,6 +162,9 @@ func (l *Log) Ack(next uint64, pos int64) {
 func (l *Log) Checkpoint() error {
 	l.saving.Lock()
 	defer l.saving.Unlock()
+	if l.gone {
+		return nil
+	}
 	l.mu.Lock()
 	acked := l.acked
 	var whole []segment
@@ -244,9 +249,24 @@ func (l *Log) OpenRequests() (OpenRequests, error) {
 	return open, nil
 }
 
-// Remove deletes the spool's folder. The caller has made sure that Kafka has all
-// of it and that no request is open.
+// Remove deletes the folder of a spool that does not grow, if Kafka has all of it
+// and no request in it is open. Otherwise it stays, for the next process to adopt.
 func (l *Log) Remove() error {
+	if n, _ := l.Unshipped(); n > 0 {
+		return nil
+	}
+	if open, err := l.OpenRequests(); err != nil || len(open) > 0 {
+		return err
+	}
+	return l.Discard()
+}
+
+// Discard deletes the spool's folder. The caller has made sure that Kafka has all
+// of it and that every request in it has an end.
+func (l *Log) Discard() error {
+	l.saving.Lock()
+	defer l.saving.Unlock()
+	l.gone = true
 	if err := os.RemoveAll(l.dir); err != nil {
 		return fmt.Errorf("cannot remove spool folder: %w", err)
 	}

@@ -358,12 +358,43 @@ func TestCheckpointKeepsOpenRequests(t *testing.T) {
 			t.Fatalf("request %s is not found with its admission: %v", id, err)
 		}
 	}
+	recs := readAll(t, l)
+	l.Ack(l.Next(), recs[len(recs)-1].End)
 	if err := l.Remove(); err != nil {
 		t.Fatalf("cannot remove: %s", err)
+	}
+	if _, err := os.Stat(s.Dir()); err != nil {
+		t.Fatalf("a spool with open requests was removed: %s", err)
+	}
+	if err := errors.Join(l.Discard(), l.Checkpoint()); err != nil {
+		t.Fatalf("cannot discard: %s", err)
 	}
 	if _, err := os.Stat(s.Dir()); !errors.Is(err, os.ErrNotExist) {
 		t.Fatalf("the folder is still there: %v", err)
 	}
+}
+
+func TestRemoveAfterClose(t *testing.T) {
+	s := open(t, options(t.TempDir()))
+	id := event.NewID(time.Now())
+	appendOne(t, s, 0, body(t, s, 0, id, admitted, 0))
+	appendOne(t, s, 0, body(t, s, 0, id, completed, 0))
+	if err := s.Close(t.Context()); err != nil {
+		t.Fatalf("cannot close: %s", err)
+	}
+	f := func(exists bool) {
+		t.Helper()
+		if err := s.Remove(); err != nil {
+			t.Fatalf("cannot remove: %s", err)
+		}
+		if _, err := os.Stat(s.Dir()); (err == nil) != exists {
+			t.Fatalf("unexpected state of the folder: %v", err)
+		}
+	}
+	f(true)
+	recs := readAll(t, s.Log)
+	s.Ack(s.Next(), recs[len(recs)-1].End)
+	f(false)
 }
 
 func TestOpenMakesItsOwnFolder(t *testing.T) {
