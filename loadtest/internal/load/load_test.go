@@ -10,7 +10,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -210,6 +212,25 @@ func TestTargetAway(t *testing.T) {
 	}
 	if _, err := Run(context.Background(), &s, Options{}); err == nil || !strings.Contains(err.Error(), "nobody listens") {
 		t.Fatalf("unexpected error for a target that is not there: %v", err)
+	}
+}
+
+// TestTargetDies goes on when the target's process is gone: tests kill gateways under load.
+func TestTargetDies(t *testing.T) {
+	url, _ := startSimulator(t)
+	victim := exec.Command("sleep", "60")
+	if err := victim.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s := quick(url)
+	s.Duration, s.Rate, s.Targets[0].PID = 300*time.Millisecond, 100, victim.Process.Pid
+	time.AfterFunc(100*time.Millisecond, func() {
+		victim.Process.Kill()
+		victim.Wait()
+	})
+	got := run(t, s, nil)
+	if runtime.GOOS == "linux" && (got.OK != 30 || got.CPUUs != 0) {
+		t.Fatalf("unexpected measurement of a target that died: %+v", got)
 	}
 }
 

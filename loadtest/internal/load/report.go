@@ -72,6 +72,16 @@ type Round struct {
 	Noise float64 `json:"noise"`
 }
 
+// addFailures adds those of another measurement.
+func (r *Round) addFailures(failed map[string]int64) {
+	if r.Failed == nil {
+		r.Failed = map[string]int64{}
+	}
+	for class, n := range failed {
+		r.Failed[class] += n
+	}
+}
+
 // Spread is a median over rounds with its range.
 type Spread struct {
 	Median float64 `json:"median"`

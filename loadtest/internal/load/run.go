@@ -20,8 +20,8 @@ const noiseMax = 0.1
 type Options struct {
 	// Record takes every answer; nil records none.
 	Record *Recorder
-	// RepeatNoisy repeats measurements that other programs disturbed, in all at most
-	// half as often as there are measurements.
+	// RepeatNoisy repeats a measurement that other programs disturbed, once, and keeps
+	// the one that was disturbed less.
 	RepeatNoisy bool
 	// Progress is told of each measurement; nil tells nobody.
 	Progress func(target string, round int, r Round)
@@ -30,7 +30,7 @@ type Options struct {
 // Run measures every target in every round. The scenario must be valid. If ctx
 // ends, what was measured so far is returned with its error.
 func Run(ctx context.Context, s *Scenario, o Options) (*Report, error) {
-	runner := runner{scenario: s, options: o, repeats: (s.Rounds*len(s.Targets) + 1) / 2}
+	runner := runner{scenario: s, options: o}
 	if err := runner.prepare(); err != nil {
 		return nil, err
 	}
@@ -57,8 +57,7 @@ type runner struct {
 	options  Options
 	targets  []prepared
 	// known are the processes that have a part in the run.
-	known   []int
-	repeats int
+	known []int
 }
 
 type prepared struct {
@@ -107,22 +106,29 @@ func (r *runner) prepare() error {
 	return nil
 }
 
-// measure measures a target, again and again while others disturb it and repeats
-// are left.
+// measure measures a target, a second time if others disturbed it and that is asked for.
 func (r *runner) measure(ctx context.Context, p *prepared, round int) (Round, error) {
-	for {
-		out, err := r.once(ctx, p)
+	out, err := r.once(ctx, p)
+	if err != nil {
+		return out, err
+	}
+	if r.options.RepeatNoisy && out.Noise > noiseMax {
+		again, err := r.once(ctx, p)
 		if err != nil {
 			return out, err
 		}
-		if r.options.Progress != nil {
-			r.options.Progress(p.name, round, out)
+		// Failures are never dropped with the measurement that they were in.
+		again.addFailures(out.Failed)
+		if again.Noise < out.Noise {
+			out = again
+		} else {
+			out.Failed = again.Failed
 		}
-		if !r.options.RepeatNoisy || out.Noise <= noiseMax || r.repeats == 0 {
-			return out, nil
-		}
-		r.repeats--
 	}
+	if r.options.Progress != nil {
+		r.options.Progress(p.name, round, out)
+	}
+	return out, nil
 }
 
 // once is one measurement: warm-up, then the span that counts.
@@ -162,15 +168,18 @@ type spanUsage struct {
 
 // reading is what is known at one moment.
 type reading struct {
-	at      time.Time
-	ended   int64
-	target  proc.Usage
-	known   time.Duration
-	machine proc.Busy
+	at     time.Time
+	ended  int64
+	target proc.Usage
+	// targetErr says why target could not be read.
+	targetErr error
+	known     time.Duration
+	machine   proc.Busy
 }
 
 // span reads the counters at both ends of the span that counts. A run that has
-// sent all its calls may end it early.
+// sent all its calls may end it early. The processor time of a target that did not
+// live through it is zero: not measured.
 func (r *runner) span(p *prepared, t *tally, from, end time.Time, ended <-chan struct{}) spanUsage {
 	wait := func(until time.Time) {
 		select {
@@ -188,9 +197,9 @@ func (r *runner) span(p *prepared, t *tally, from, end time.Time, ended <-chan s
 	if err != nil {
 		return spanUsage{err: err}
 	}
-	out := spanUsage{
-		time: last.at.Sub(first.at), ended: last.ended - first.ended,
-		cpu: last.target.CPU - first.target.CPU, rssBytes: last.target.RSSBytes,
+	out := spanUsage{time: last.at.Sub(first.at), ended: last.ended - first.ended}
+	if first.targetErr == nil && last.targetErr == nil {
+		out.cpu, out.rssBytes = last.target.CPU-first.target.CPU, last.target.RSSBytes
 	}
 	if total := last.machine.Total - first.machine.Total; total > 0 {
 		others := last.machine.Used - first.machine.Used - (last.known - first.known)
@@ -206,9 +215,8 @@ func (r *runner) read(p *prepared, t *tally) (reading, error) {
 	}
 	var err error
 	if p.pid > 0 {
-		if out.target, err = proc.Read(p.pid); err != nil {
-			return out, err
-		}
+		// A target that was killed, as tests do, is measured no further: see span.
+		out.target, out.targetErr = proc.Read(p.pid)
 	}
 	for _, pid := range r.known {
 		// A companion may be gone: then it uses nothing more.
