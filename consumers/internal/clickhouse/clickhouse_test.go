@@ -86,6 +86,12 @@ func TestServerAway(t *testing.T) {
 	}
 }
 
+func TestPingBeforeTheDatabaseExists(t *testing.T) {
+	if err := open(t, clickhousetest.URL(t)).Ping(t.Context()); err != nil {
+		t.Fatalf("unexpected error: %v", err)
+	}
+}
+
 func TestURLsRefused(t *testing.T) {
 	f := func(url, want string) {
 		t.Helper()

@@ -4,6 +4,7 @@ package clickhouse
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"regexp"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/proto"
 )
 
 const (
@@ -62,9 +64,18 @@ func (c *Client) Close() error { return c.conn.Close() }
 // Database is the name of the database.
 func (c *Client) Database() string { return c.database }
 
-// Ping says if ClickHouse answers.
+// unknownDatabase is ClickHouse's error code for a database that does not exist.
+const unknownDatabase = 81
+
+// Ping says if ClickHouse answers. That the database does not exist is an answer: the
+// migrator makes it.
 func (c *Client) Ping(ctx context.Context) error {
-	if err := c.conn.Ping(ctx); err != nil {
+	err := c.conn.Ping(ctx)
+	var ex *proto.Exception
+	if errors.As(err, &ex) && ex.Code == unknownDatabase {
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("cannot reach ClickHouse at %s: %w", c.options.Addr[0], err)
 	}
 	return nil

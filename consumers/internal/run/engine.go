@@ -64,7 +64,10 @@ type Engine struct {
 	notes   map[place]note
 	changes []change
 	joined  bool
-	fault   string
+	// fault is what keeps batches from being flushed, as of the last attempt.
+	fault string
+	// broken are partitions that cannot go on until an operator has acted.
+	broken map[place]string
 }
 
 // change is a partition that was taken over, with what the group has committed for
@@ -84,7 +87,7 @@ type place struct {
 
 // New returns an engine. It does not dial before Run. The options come last, for tests.
 func New(p projection.Projection, store Store, kafka config.Kafka, cfg config.Consumers, opts ...kgo.Opt) (*Engine, error) {
-	e := &Engine{projection: p, store: store, cfg: cfg, lanes: map[place]*lane{}, notes: map[place]note{}, followed: map[place]int64{}}
+	e := &Engine{projection: p, store: store, cfg: cfg, lanes: map[place]*lane{}, notes: map[place]note{}, broken: map[place]string{}, followed: map[place]int64{}}
 	e.metrics = newEngineMetrics(p.Name())
 	client, err := kgo.NewClient(append([]kgo.Opt{
 		kgo.SeedBrokers(kafka.Brokers...),
@@ -144,6 +147,9 @@ func (e *Engine) Status() (reasons []string) {
 	if e.fault != "" {
 		reasons = append(reasons, e.projection.Name()+": "+e.fault)
 	}
+	for _, reason := range e.broken {
+		reasons = append(reasons, e.projection.Name()+": "+reason)
+	}
 	return reasons
 }
 
@@ -155,7 +161,7 @@ func (e *Engine) take(fetches kgo.Fetches) {
 		case errors.Is(err, kerr.OffsetOutOfRange):
 			reason := fmt.Sprintf("the log of %s, partition %d, does not have the committed offset any more: records were lost before they were read; "+
 				"possible solutions: restore them; move the group %q to an offset that exists", topic, partition, Group(e.projection.Name()))
-			e.setFault(reason)
+			e.setBroken(place{topic, partition}, reason)
 			e.log.Warn("range", "cannot go on in a partition", "projection", e.projection.Name(), "reason", reason)
 		default:
 			e.log.Warn("fetch", "cannot read from Kafka; trying on", "projection", e.projection.Name(), "topic", topic, "partition", partition, "error", err)
@@ -308,6 +314,7 @@ func (e *Engine) takeChanges() {
 	e.mu.Unlock()
 	folder, folds := e.projection.(projection.Folder)
 	for _, c := range changes {
+		e.setBroken(c.place, "")
 		e.client.ResumeFetchPartitions(map[string][]int32{c.topic: {c.partition}})
 		delete(e.lanes, c.place)
 		if c.lost {
@@ -324,4 +331,15 @@ func (e *Engine) setFault(reason string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.fault = reason
+}
+
+// setBroken notes why a partition cannot go on; an empty reason says that it may.
+func (e *Engine) setBroken(at place, reason string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if reason == "" {
+		delete(e.broken, at)
+		return
+	}
+	e.broken[at] = reason
 }

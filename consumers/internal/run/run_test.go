@@ -192,6 +192,28 @@ func TestStatusWhileClickHouseIsAway(t *testing.T) {
 	kafkatest.Eventually(t, "the status is clear", func() bool { return len(e.Status()) == 0 })
 }
 
+// Going on elsewhere would hide that records were lost before they were read.
+func TestLogThatLostWhatWasNotRead(t *testing.T) {
+	k, w := kafkatest.Start(t), projectiontest.Random(t, 11, 100)
+	produce(t, k, w)
+	stop := startFor(t, k, newStore(t), audit.Audit{})
+	kafkatest.Eventually(t, "all committed", func() bool { return committed(t, k, audit.Name) == int64(len(w.Records)) })
+	stop()
+	produce(t, k, w)
+	lost := kadm.Offsets{}
+	lost.AddOffset(topic.Requests, partition, int64(len(w.Records))+10, -1)
+	if _, err := k.Admin.DeleteRecords(t.Context(), lost); err != nil {
+		t.Fatal(err)
+	}
+	s := newStore(t)
+	e := newEngine(t, k, s, audit.Audit{})
+	defer start(e)()
+	kafkatest.Eventually(t, "the status says so", func() bool { return strings.Contains(strings.Join(e.Status(), ""), "records were lost") })
+	if s.len() > 0 {
+		t.Fatalf("unexpected rows after a loss; got %d; want none", s.len())
+	}
+}
+
 func TestRollupWaitsForTheAuditTable(t *testing.T) {
 	k, w := kafkatest.Start(t), projectiontest.Random(t, 9, 100)
 	produce(t, k, w)
