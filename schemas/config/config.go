@@ -1,3 +1,5 @@
+//go:generate go test . -run Reference -update
+
 // Package config is the configuration of every Tallygate process: one YAML tree,
 // with its fields, defaults and bounds. Decoding refuses what it does not know
 // and reports all mistakes at once, each with file, line and field.

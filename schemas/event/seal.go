@@ -60,7 +60,8 @@ func OpenSeal(record []byte) (Seal, error) {
 	copy(s.Prev[:], end[13:])
 	copy(s.Hash[:], end[48:])
 	if got := Hash(sha256.Sum256(record[:len(record)-35])); got != s.Hash {
-		return s, fmt.Errorf("%w: pseq %d: the record's bytes hash to %x, the seal says %x", ErrSeal, s.Pseq, got[:8], s.Hash[:8])
+		return s, fmt.Errorf("%w: pseq %d: the record's bytes hash to %016x, the seal says %016x", ErrSeal, s.Pseq,
+			binary.BigEndian.Uint64(got[:]), binary.BigEndian.Uint64(s.Hash[:]))
 	}
 	return s, nil
 }
