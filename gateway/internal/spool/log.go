@@ -64,9 +64,14 @@ func OpenLog(dir string) (*Log, error) {
 }
 
 func (l *Log) load() error {
-	firsts, err := listSegments(l.dir)
+	firsts, leftovers, err := listSegments(l.dir)
 	if err != nil {
 		return err
+	}
+	for _, path := range leftovers {
+		if err := os.Remove(path); err != nil {
+			return fmt.Errorf("cannot tidy spool folder: %w", err)
+		}
 	}
 	through, _, err := readCarry(l.dir)
 	if err != nil {

@@ -40,30 +40,27 @@ func damaged(path string, offset int64, format string, args ...any) error {
 }
 
 // listSegments returns the sequence numbers of a folder's segments in order, and
-// removes what a crash has left half made.
-func listSegments(dir string) ([]uint64, error) {
+// the files that a crash has left half made.
+func listSegments(dir string) (firsts []uint64, leftovers []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, fmt.Errorf("cannot list spool folder: %w", err)
+		return nil, nil, fmt.Errorf("cannot list spool folder: %w", err)
 	}
-	var firsts []uint64
 	for _, e := range entries {
-		name := e.Name()
-		switch {
+		path := filepath.Join(dir, e.Name())
+		switch name := e.Name(); {
 		case strings.HasSuffix(name, tempSuffix), strings.HasSuffix(name, spareSuffix):
-			if err := os.Remove(filepath.Join(dir, name)); err != nil {
-				return nil, fmt.Errorf("cannot tidy spool folder: %w", err)
-			}
+			leftovers = append(leftovers, path)
 		case strings.HasSuffix(name, segmentSuffix):
 			n, err := strconv.ParseUint(strings.TrimSuffix(name, segmentSuffix), 10, 64)
 			if err != nil || segmentName(n) != name {
-				return nil, damaged(filepath.Join(dir, name), 0, "the name is not that of a segment")
+				return nil, nil, damaged(path, 0, "the name is not that of a segment")
 			}
 			firsts = append(firsts, n)
 		}
 	}
 	slices.Sort(firsts)
-	return firsts, nil
+	return firsts, leftovers, nil
 }
 
 // repairSegment checks a segment and returns its frames' number and bytes. The
