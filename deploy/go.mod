@@ -17,6 +17,8 @@ require (
 	github.com/twmb/franz-go/pkg/kmsg v1.15.1
 )
 
+require go.yaml.in/yaml/v3 v3.0.6
+
 require (
 	github.com/landlock-lsm/go-landlock v0.11.0
 	kernel.org/pub/linux/libs/security/libcap/psx v1.2.77 // indirect

@@ -154,7 +154,7 @@ func TestQueriesWithArguments(t *testing.T) {
 	if err != nil || rows.Next() || rows.Err() != nil {
 		t.Fatalf("unexpected answer without rows: %v, %v", err, rows)
 	}
-	if err := conn.AsyncInsert(ctx, "INSERT INTO r VALUES ('async', 1, 1)", true); err != nil {
+	if err := conn.Exec(clickhouse.Context(ctx, clickhouse.WithAsync(true)), "INSERT INTO r VALUES ('async', 1, 1)"); err != nil {
 		t.Fatalf("unexpected error of an async insert: %v", err)
 	}
 	if got := count(t, conn, "SELECT count() FROM r WHERE org = 'async'"); got != 1 {

@@ -3,6 +3,7 @@ package chhttp
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -173,7 +174,7 @@ func insert(conn *chdb.Conn, st *statement, params []chdb.Param, data io.Reader)
 			}
 			return nil, err
 		}
-		if readErr == io.EOF {
+		if errors.Is(readErr, io.EOF) {
 			return stream.Finish()
 		}
 		if readErr != nil {

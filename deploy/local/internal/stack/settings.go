@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/tallygate/tallygate/deploy/local/internal/process"
+	"github.com/tallygate/tallygate/schemas/config"
 )
 
 // Settings say what runs where. They come from the environment.
@@ -66,6 +67,13 @@ func FromEnvironment() (Settings, error) {
 	if _, err := os.Stat(s.Config); err != nil {
 		return s, fmt.Errorf("cannot read the configuration: %w; start in the repository's root folder, or name the file in TALLYGATE_CONFIG", err)
 	}
+	if err := s.checkAddresses(); err != nil {
+		return s, err
+	}
+	// All mistakes in the file show now, not in the log of a program.
+	if _, err := config.Load(s.Config); err != nil {
+		return s, err
+	}
 	if s.ClickHouseURL == "" {
 		s.ClickHouseBinary, _ = exec.LookPath("clickhouse")
 	}
@@ -74,7 +82,7 @@ func FromEnvironment() (Settings, error) {
 		return s, fmt.Errorf("cannot find the programs: %w", err)
 	}
 	s.Bin = filepath.Dir(self)
-	return s, s.checkAddresses()
+	return s, nil
 }
 
 // listener is an address of the stack's own.

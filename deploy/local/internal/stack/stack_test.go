@@ -199,6 +199,18 @@ func TestSettings(t *testing.T) {
 	f(`TALLYGATE_KAFKA_ADDR="127.0.0.1:0": it must be host:port, with a port of its own`, "TALLYGATE_KAFKA_ADDR", "127.0.0.1:0")
 	f("has the same address", "TALLYGATE_ADDR", "127.0.0.1:8081")
 	f("name the file in TALLYGATE_CONFIG", "TALLYGATE_CONFIG", "/nowhere/tallygate.yaml")
+	wrong := filepath.Join(t.TempDir(), "wrong.yaml")
+	if err := os.WriteFile(wrong, []byte("spool:\n  quota_bytes: 0\nkafka:\n  partitions: -1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	f("wrong.yaml:2: spool.quota_bytes: ", "TALLYGATE_CONFIG", wrong)
+	f("wrong.yaml:4: kafka.partitions: ", "TALLYGATE_CONFIG", wrong)
+	t.Run("the repository's own", func(t *testing.T) {
+		t.Setenv("TALLYGATE_CONFIG", "../../tallygate.yaml")
+		if _, err := FromEnvironment(); err != nil {
+			t.Fatalf("deploy/local/tallygate.yaml is wrong: %v", err)
+		}
+	})
 }
 
 // What the environment names is used in place of the embedded parts.
