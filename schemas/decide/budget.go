@@ -24,5 +24,15 @@ type Balance struct {
 }
 
 // Used replaces the ledger's view of this process by the live one. It is true at
-// any lag, and a replay of old balances changes nothing.
-func (b Balance) Used() int64 { return b.LedgerTotal - b.LedgerOwn + b.LiveOwn }
+// any lag, and a replay of old balances changes nothing. A sum that overflows is
+// math.MaxInt64, so that no cap has room for more.
+func (b Balance) Used() int64 { return saturatingAdd(b.LedgerTotal-b.LedgerOwn, b.LiveOwn) }
+
+// saturatingAdd adds two numbers of which the second is not negative, and stops at
+// math.MaxInt64.
+func saturatingAdd(a, b int64) int64 {
+	if a > 0 && b > math.MaxInt64-a {
+		return math.MaxInt64
+	}
+	return a + b
+}

@@ -32,7 +32,7 @@ func (r Rate) Take(state, now int64, n uint64) RateVerdict {
 		v.WaitNanos = -1
 		return v
 	}
-	v.Next = from + r.nanos(n)
+	v.Next = saturatingAdd(from, r.nanos(n))
 	if over := v.Next - now - r.nanos(r.Burst); over > 0 {
 		v.WaitNanos = over
 		return v
@@ -45,7 +45,7 @@ func (r Rate) Take(state, now int64, n uint64) RateVerdict {
 // were taken turned out to be used. It never refuses: they are used already.
 func (r Rate) Adjust(state, now int64, n int64) int64 {
 	if n >= 0 {
-		return max(state, now) + r.nanos(uint64(n))
+		return saturatingAdd(max(state, now), r.nanos(uint64(n)))
 	}
 	return state - r.nanos(uint64(-n))
 }
