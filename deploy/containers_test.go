@@ -67,6 +67,30 @@ func TestComposeFile(t *testing.T) {
 	}
 }
 
+// What containers run is what the tests run against.
+func TestImagesAreTheTestedVersions(t *testing.T) {
+	compose, err := os.ReadFile("../docker-compose.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := func(image, path, version string) {
+		t.Helper()
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := regexp.MustCompile(version).FindSubmatch(text)
+		if m == nil {
+			t.Fatalf("%s names no version by %q", path, version)
+		}
+		if want := "image: " + image + ":" + string(m[1]) + "\n"; !strings.Contains(string(compose), want) {
+			t.Fatalf("docker-compose.yml does not have %q, the version of %s", want, path)
+		}
+	}
+	f("apache/kafka", "kafka/pom.xml", `<kafka.version>(.+)</kafka.version>`)
+	f("clickhouse/clickhouse-server", "local/internal/engine/table.go", `"@chdb/.*Version: "(\d+\.\d+)\.`)
+}
+
 func mustExist(t *testing.T, path string) {
 	t.Helper()
 	if _, err := os.Stat(path); err != nil {
