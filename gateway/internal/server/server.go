@@ -69,6 +69,7 @@ func (s *Server) unreadable(ctx *fasthttp.RequestCtx, err error) {
 	var timeout net.Error
 	ctx.Response.Reset()
 	ctx.SetConnectionClose()
+	linger(ctx.Conn())
 	switch {
 	case errors.As(err, &small):
 		s.pipeline.Reject(ctx, apierror.HeadersTooLarge, "")
