@@ -8,7 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/tallygate/tallygate/consumers/internal/kafkatest"
+	"github.com/tallygate/tallygate/schemas/topic/kafkatest"
 	"github.com/tallygate/tallygate/consumers/internal/keeper"
 	"github.com/tallygate/tallygate/consumers/internal/projection"
 	"github.com/tallygate/tallygate/consumers/internal/projection/ledger"

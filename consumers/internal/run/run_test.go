@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/tallygate/tallygate/consumers/internal/clickhouse/clickhousetest"
-	"github.com/tallygate/tallygate/consumers/internal/kafkatest"
+	"github.com/tallygate/tallygate/schemas/topic/kafkatest"
 	"github.com/tallygate/tallygate/consumers/internal/projection"
 	"github.com/tallygate/tallygate/consumers/internal/projection/audit"
 	"github.com/tallygate/tallygate/consumers/internal/projection/ledger"
