@@ -14,10 +14,10 @@ import (
 
 	"github.com/tallygate/tallygate/consumers/internal/clickhouse"
 	"github.com/tallygate/tallygate/consumers/internal/clickhouse/clickhousetest"
-	"github.com/tallygate/tallygate/schemas/topic/kafkatest"
 	"github.com/tallygate/tallygate/consumers/internal/projection/projectiontest"
 	"github.com/tallygate/tallygate/schemas/config"
 	"github.com/tallygate/tallygate/schemas/topic"
+	"github.com/tallygate/tallygate/schemas/topic/kafkatest"
 )
 
 func TestMain(m *testing.M) { clickhousetest.Main(m) }

@@ -8,13 +8,13 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/tallygate/tallygate/schemas/topic/kafkatest"
 	"github.com/tallygate/tallygate/consumers/internal/keeper"
 	"github.com/tallygate/tallygate/consumers/internal/projection"
 	"github.com/tallygate/tallygate/consumers/internal/projection/ledger"
 	"github.com/tallygate/tallygate/consumers/internal/projection/projectiontest"
 	"github.com/tallygate/tallygate/schemas/event"
 	"github.com/tallygate/tallygate/schemas/topic"
+	"github.com/tallygate/tallygate/schemas/topic/kafkatest"
 )
 
 const (

@@ -12,7 +12,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/tallygate/tallygate/consumers/internal/clickhouse/clickhousetest"
-	"github.com/tallygate/tallygate/schemas/topic/kafkatest"
 	"github.com/tallygate/tallygate/consumers/internal/projection"
 	"github.com/tallygate/tallygate/consumers/internal/projection/audit"
 	"github.com/tallygate/tallygate/consumers/internal/projection/ledger"
@@ -22,6 +21,7 @@ import (
 	"github.com/tallygate/tallygate/schemas/config"
 	"github.com/tallygate/tallygate/schemas/event"
 	"github.com/tallygate/tallygate/schemas/topic"
+	"github.com/tallygate/tallygate/schemas/topic/kafkatest"
 )
 
 func TestMain(m *testing.M) { clickhousetest.Main(m) }

@@ -294,4 +294,3 @@ func must(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
-
