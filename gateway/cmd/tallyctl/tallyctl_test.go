@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -58,7 +59,7 @@ func dataFolder(t *testing.T) (dir string, sp *spool.Spool, open event.ID) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = sp.Close(t.Context()) })
+	t.Cleanup(func() { _ = sp.Close(context.Background()) })
 	write := func(env *event.Envelope) {
 		id := event.NewID(time.Now())
 		env.Id, env.Spool, env.Partition, env.Org, env.OccurredAt = id[:], sp.ID(), 1, "acme", time.Now().UnixNano()

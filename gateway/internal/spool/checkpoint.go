@@ -19,12 +19,12 @@ const (
 	checkpointSize  = 4 + 8 + 8 + 4
 )
 
-func writeCheckpoint(dir string, id, next uint64) error {
+func writeCheckpoint(d disk, dir string, id, next uint64) error {
 	b := binary.LittleEndian.AppendUint32(make([]byte, 0, checkpointSize), checkpointMagic)
 	b = binary.LittleEndian.AppendUint64(b, id)
 	b = binary.LittleEndian.AppendUint64(b, next)
 	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
-	return replaceFile(filepath.Join(dir, checkpointName), b)
+	return d.replace(filepath.Join(dir, checkpointName), b)
 }
 
 // readCheckpoint returns the first sequence number that Kafka has not

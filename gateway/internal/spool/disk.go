@@ -12,6 +12,9 @@ type disk interface {
 	// allocate makes a file whose size bytes are its own from now on: writing into
 	// them does not fail for want of space.
 	allocate(path string, size int64) (file, error)
+	// replace writes a small file so that it has either its old content or its new
+	// one, whatever happens and whenever.
+	replace(path string, data []byte) error
 }
 
 // file is a segment that is being written.
@@ -40,22 +43,9 @@ func (osDisk) allocate(path string, size int64) (file, error) {
 	return osFile{f}, nil
 }
 
-// syncDir makes the creation, renaming and removal of files in a folder survive
-// a loss of power.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("cannot sync folder %q: %w", dir, err)
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
-		return fmt.Errorf("cannot sync folder %q: %w", dir, err)
-	}
-	return nil
-}
+const tempSuffix = ".tmp"
 
-// replaceFile writes a small file so that it has either its old content or its
-// new one, whatever happens and whenever.
-func replaceFile(path string, data []byte) error {
+func (osDisk) replace(path string, data []byte) error {
 	f, err := os.OpenFile(path+tempSuffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("cannot replace %q: %w", path, err)
@@ -73,4 +63,15 @@ func replaceFile(path string, data []byte) error {
 	return syncDir(filepath.Dir(path))
 }
 
-const tempSuffix = ".tmp"
+// syncDir makes the creation, renaming and removal of files in a folder survive
+// a loss of power.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("cannot sync folder %q: %w", dir, err)
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		return fmt.Errorf("cannot sync folder %q: %w", dir, err)
+	}
+	return nil
+}

@@ -8,13 +8,15 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 )
 
 // Log is the segments of one spool, for reading them in order and for letting go
 // of what Kafka has. That of a running process grows; that of a dead one does not.
 type Log struct {
-	dir string
-	id  uint64
+	dir  string
+	id   uint64
+	disk disk
 
 	// end is the position up to which frames are written and may be read, and next
 	// the sequence number of the frame that will stand there.
@@ -34,9 +36,11 @@ type Log struct {
 	acked   uint64
 	ackedAt int64
 	// saved is the acked that the checkpoint file says; gone is true after Discard.
-	// Both are guarded by saving.
+	// These three are guarded by saving.
 	saved uint64
 	gone  bool
+	// ballast is the file that is given up on a full disk; empty if there is none.
+	ballast string
 }
 
 // folderName is the name of a spool's folder.
@@ -56,7 +60,7 @@ func OpenLog(dir string) (*Log, error) {
 	if !ok {
 		return nil, fmt.Errorf("cannot open spool %q: the folder's name is not the 16 hexadecimal digits of a spool's id", dir)
 	}
-	l := &Log{dir: dir, id: id, more: make(chan struct{}, 1)}
+	l := &Log{dir: dir, id: id, disk: osDisk{}, more: make(chan struct{}, 1)}
 	if err := l.load(); err != nil {
 		return nil, err
 	}
@@ -170,6 +174,18 @@ func (l *Log) Checkpoint() error {
 	if l.gone {
 		return nil
 	}
+	err := l.checkpoint()
+	if errors.Is(err, syscall.ENOSPC) && l.dropBallast() {
+		err = l.checkpoint()
+	}
+	if err == nil {
+		l.loadBallast()
+	}
+	return err
+}
+
+// checkpoint is Checkpoint with saving held, on a disk that has room.
+func (l *Log) checkpoint() error {
 	l.mu.Lock()
 	acked := l.acked
 	var whole []segment
@@ -180,7 +196,7 @@ func (l *Log) Checkpoint() error {
 	}
 	l.mu.Unlock()
 	if acked != l.saved {
-		if err := writeCheckpoint(l.dir, l.id, acked); err != nil {
+		if err := writeCheckpoint(l.disk, l.dir, l.id, acked); err != nil {
 			return err
 		}
 		l.saved = acked
@@ -204,7 +220,7 @@ func (l *Log) drop(whole []segment) error {
 		}
 		through = s.first + count
 	}
-	if err := writeCarry(l.dir, through, open); err != nil {
+	if err := writeCarry(l.disk, l.dir, through, open); err != nil {
 		return err
 	}
 	var errs []error

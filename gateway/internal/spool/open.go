@@ -118,7 +118,7 @@ const carryName = "open"
 const carryHeader = 8 + 4
 
 // writeCarry replaces the carry.
-func writeCarry(dir string, through uint64, open OpenRequests) error {
+func writeCarry(d disk, dir string, through uint64, open OpenRequests) error {
 	b := binary.LittleEndian.AppendUint64(nil, through)
 	b = append(b, 0, 0, 0, 0)
 	for _, id := range slices.SortedFunc(maps.Keys(open), func(a, b event.ID) int { return bytes.Compare(a[:], b[:]) }) {
@@ -128,7 +128,7 @@ func writeCarry(dir string, through uint64, open OpenRequests) error {
 		endFrame(b[start:])
 	}
 	binary.LittleEndian.PutUint32(b[8:], carrySum(b))
-	return replaceFile(filepath.Join(dir, carryName), b)
+	return d.replace(filepath.Join(dir, carryName), b)
 }
 
 func carrySum(b []byte) uint32 {

@@ -103,7 +103,7 @@ func Open(o Options) (*Spool, error) {
 		return nil, fmt.Errorf("cannot make spool folder: %w", err)
 	}
 	s := &Spool{
-		Log: &Log{dir: dir, id: id, more: make(chan struct{}, 1), acked: 1, saved: 1},
+		Log: &Log{dir: dir, id: id, disk: o.disk, more: make(chan struct{}, 1), acked: 1, saved: 1},
 		o:   o, unsynced: make(chan struct{}, 1), stop: make(chan struct{}),
 	}
 	s.next.Store(1)
@@ -115,6 +115,7 @@ func Open(o Options) (*Spool, error) {
 	if err := s.rotate(); err != nil {
 		return nil, err
 	}
+	s.loadBallast()
 	s.stopped.Go(func() { s.space.keepAhead(s.stop, &s.reserved) })
 	if o.Sync == SyncInterval {
 		s.stopped.Go(s.syncOften)

@@ -2,6 +2,7 @@ package spool
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -29,7 +30,7 @@ func open(t *testing.T, o Options) *Spool {
 	if err != nil {
 		t.Fatalf("cannot open a spool: %s", err)
 	}
-	t.Cleanup(func() { _ = s.Close(t.Context()) })
+	t.Cleanup(func() { _ = s.Close(context.Background()) })
 	return s
 }
 
