@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -91,6 +92,9 @@ func (l *Limit) Unit() string {
 // DefaultOutputTokens is what a hold assumes where neither client nor model set a bound.
 const DefaultOutputTokens = 1024
 
+// maxPerSeconds is the longest span of a limit that is of any use: its nanoseconds fit.
+const maxPerSeconds = uint64(math.MaxInt64 / int64(time.Second))
+
 // Compile links the state's entities. What leads nowhere is left out: a key whose
 // app is gone is no key, a target whose provider is gone is no target.
 func (s *State) Compile() *Snapshot {
@@ -162,7 +166,7 @@ func (c *compiler) limit(ch *event.Change) {
 	l := ch.GetLimit()
 	scope := Ref{Kind(l.GetScope().GetKind()), l.GetScope().GetId()}
 	path, ok := c.path(scope)
-	if !ok || l.Amount == 0 || l.PerSeconds == 0 {
+	if !ok || l.Amount == 0 || l.PerSeconds == 0 || l.PerSeconds > maxPerSeconds {
 		return
 	}
 	rate := decide.Rate{Amount: l.Amount, Burst: l.Burst, PerNanos: int64(l.PerSeconds) * int64(time.Second)}

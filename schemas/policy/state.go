@@ -4,7 +4,9 @@
 package policy
 
 import (
+	"cmp"
 	"crypto/sha256"
+	"encoding/binary"
 	"maps"
 	"slices"
 
@@ -62,44 +64,30 @@ func (s *State) Get(ref Ref) (Entity, bool) {
 
 // Refs lists all entities, ordered by kind and id.
 func (s *State) Refs() []Ref {
-	return slices.SortedFunc(maps.Keys(s.entities), func(a, b Ref) int {
-		return compareRefs(a, b)
-	})
+	return slices.SortedFunc(maps.Keys(s.entities), compareRefs)
 }
 
 // Digest returns the SHA-256 of the canonical state: two replicas at one version
-// have the same digest, or one of them is broken.
+// have the same digest, or one of them is broken. Each part is preceded by its
+// length, so that no two states are the same bytes.
 func (s *State) Digest() ([32]byte, error) {
 	h := sha256.New()
 	marshal := proto.MarshalOptions{Deterministic: true}
 	var buf []byte
 	for _, ref := range s.Refs() {
 		e := s.entities[ref]
-		var err error
-		if buf, err = marshal.MarshalAppend(buf[:0], &event.Expectation{Kind: string(ref.Kind), Id: ref.ID, Version: e.Version}); err != nil {
-			return [32]byte{}, err
+		for _, part := range []proto.Message{&event.Expectation{Kind: string(ref.Kind), Id: ref.ID, Version: e.Version}, e.Change} {
+			var err error
+			if buf, err = marshal.MarshalAppend(append(buf[:0], make([]byte, 8)...), part); err != nil {
+				return [32]byte{}, err
+			}
+			binary.BigEndian.PutUint64(buf, uint64(len(buf)-8))
+			h.Write(buf)
 		}
-		if buf, err = marshal.MarshalAppend(buf, e.Change); err != nil {
-			return [32]byte{}, err
-		}
-		h.Write(buf)
 	}
 	return [32]byte(h.Sum(nil)), nil
 }
 
 func compareRefs(a, b Ref) int {
-	if c := cmpString(string(a.Kind), string(b.Kind)); c != 0 {
-		return c
-	}
-	return cmpString(a.ID, b.ID)
-}
-
-func cmpString(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
+	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID))
 }
