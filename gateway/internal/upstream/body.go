@@ -12,6 +12,8 @@ import (
 const (
 	// trailersMax bounds what may follow the last chunk, in bytes.
 	trailersMax = 16 << 10
+	// chunkHeadPeek is how far another looks for a chunk's size, in bytes.
+	chunkHeadPeek = 64
 	// finishWait is how long the end of a chunked answer is waited for, once all of
 	// its content is there.
 	finishWait = 20 * time.Millisecond
@@ -67,6 +69,11 @@ func (c *Call) Read(p []byte) (int, error) {
 		return 0, c.why(failed(err, true))
 	}
 	n, err := c.body.read(cn.br, p)
+	for err == nil && n < len(p) && c.body.another(cn.br) {
+		var m int
+		m, err = c.body.read(cn.br, p[n:])
+		n += m
+	}
 	if err != nil && err != io.EOF {
 		err = c.why(failed(err, true))
 	}
@@ -95,6 +102,27 @@ func (b *body) read(br *bufio.Reader, p []byte) (int, error) {
 	b.left -= int64(n)
 	b.done = b.kind == sized && b.left == 0
 	return n, unexpected(err)
+}
+
+// another says if a further chunk can be read without waiting: the line ends before
+// and behind its size have arrived. A burst of small chunks then is one read.
+func (b *body) another(br *bufio.Reader) bool {
+	if b.kind != chunked || b.left > 0 || b.done {
+		return false
+	}
+	p, _ := br.Peek(min(br.Buffered(), chunkHeadPeek))
+	i := bytes.IndexByte(p, '\n')
+	if i < 0 || len(trimEOL(p[:i+1])) > 0 {
+		return false
+	}
+	// The last chunk and broken ones are left for a read of their own, which may wait or fail.
+	p = p[i+1:]
+	i = bytes.IndexByte(p, '\n')
+	if i < 0 || i == len(p)-1 {
+		return false
+	}
+	size, ok := chunkSize(trimEOL(p[:i]))
+	return ok && size > 0
 }
 
 func unexpected(err error) error {

@@ -25,8 +25,6 @@ type conn struct {
 	// readUntil is the read deadline that is set.
 	readUntil time.Time
 	raw       syscall.RawConn
-	// isTLS: bytes that wait on an idle connection may be session tickets.
-	isTLS bool
 	// look is made once, since a closure a call would be an allocation.
 	look func(fd uintptr)
 	gone bool
@@ -34,7 +32,7 @@ type conn struct {
 
 // newConn wraps a connection; tcp is the one below TLS, or the same.
 func newConn(c, tcp net.Conn) *conn {
-	out := &conn{Conn: c, br: bufio.NewReaderSize(c, readBuffer), bw: bufio.NewWriterSize(c, writeBuffer), isTLS: c != tcp}
+	out := &conn{Conn: c, br: bufio.NewReaderSize(c, readBuffer), bw: bufio.NewWriterSize(c, writeBuffer)}
 	if sc, ok := tcp.(syscall.Conn); ok {
 		out.raw, _ = sc.SyscallConn()
 	}
@@ -47,8 +45,9 @@ func newConn(c, tcp net.Conn) *conn {
 		case err != nil || n == 0:
 			out.gone = true
 		default:
-			// Nothing was asked, so whatever came is no answer of ours.
-			out.gone = !out.isTLS
+			// Nothing was asked, so whatever came is no answer of ours. Under TLS it
+			// is most often the goodbye before the connection's end.
+			out.gone = true
 		}
 	}
 	return out
