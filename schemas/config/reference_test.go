@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -150,12 +152,13 @@ These go before the file. An empty one counts as not set.
 	write = func(typ reflect.Type, def reflect.Value, path string) {
 		if path != "" {
 			fmt.Fprintf(&b, "\n## %s\n\n%s\n", path, comments[typ.Name()])
-			b.WriteString("\n| field | type | default | meaning |\n|---|---|---|---|\n")
+			b.WriteString("\n| field | type | default | bounds | meaning |\n|---|---|---|---|---|\n")
 		}
 		for f, d := range fields(typ, def) {
 			text, stated := meaning(t, comments, typ, f)
 			if path != "" {
-				fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.Tag.Get("yaml"), typeText(f.Type), defaultText(f, d, stated, text), cell(text))
+				fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", f.Tag.Get("yaml"), typeText(f.Type), defaultText(f, d, stated, text),
+					bounds(path+"."+f.Tag.Get("yaml")), cell(text))
 			}
 		}
 		for f, d := range fields(typ, def) {
@@ -174,6 +177,33 @@ These go before the file. An empty one counts as not set.
 	}
 	write(reflect.TypeFor[Config](), reflect.ValueOf(*Default()), "")
 	return b.Bytes()
+}
+
+var boundsRE = regexp.MustCompile(`must be from (\S+) to (\S+), got`)
+
+// bounds returns the bounds of a field of a process, or nothing: it asks for a value
+// that is out of any bounds and reads the answer. A bound that is another field's
+// value is shown at that one's default.
+func bounds(path string) string {
+	c := Default()
+	v := reflect.ValueOf(c).Elem()
+	for name := range strings.SplitSeq(path, ".") {
+		i := slices.IndexFunc(reflect.VisibleFields(v.Type()), func(f reflect.StructField) bool { return f.Tag.Get("yaml") == name })
+		if i < 0 {
+			return "" // within a list
+		}
+		v = v.Field(i)
+	}
+	if !v.CanInt() {
+		return ""
+	}
+	v.SetInt(-1)
+	for _, m := range c.Validate() {
+		if g := boundsRE.FindStringSubmatch(m.Problem); g != nil && m.Field == path {
+			return g[1] + " to " + g[2]
+		}
+	}
+	return ""
 }
 
 // cell escapes a text for a table. That a field is required stands in a column of its own.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
+	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -60,7 +61,7 @@ func TestCheckFindsEveryTypo(t *testing.T) {
 func TestCheckFails(t *testing.T) {
 	for _, k := range []string{"", "tg_live_", "sk-proj-abc", golden[1:], golden + "x", " " + golden[1:], strings.ToUpper(golden), strings.Repeat("x", 1<<16)} {
 		err := Check([]byte(k))
-		if err != ErrMalformed {
+		if !errors.Is(err, ErrMalformed) {
 			t.Fatalf("unexpected answer for %.80q: %v", k, err)
 		}
 		if k != "" && strings.Contains(err.Error(), k) {
