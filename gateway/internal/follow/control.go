@@ -84,7 +84,7 @@ func (c *Control) declare(ctx context.Context, cl *kgo.Client) error {
 		if err != nil {
 			return fmt.Errorf("cannot encode the declared policy: %w", err)
 		}
-		if err := cl.ProduceSync(ctx, &kgo.Record{Topic: topic.Control, Value: value}).FirstErr(); err != nil {
+		if err := cl.ProduceSync(ctx, &kgo.Record{Topic: c.topic, Value: value}).FirstErr(); err != nil {
 			trouble.warn("cannot write the declared policy to the control log; trying on", "error", err)
 			pause(ctx)
 			continue

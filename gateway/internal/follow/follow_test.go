@@ -2,295 +2,308 @@ package follow
 
 import (
 	"context"
-	"io"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net"
-	"strconv"
+	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tallygate/tallygate/schemas/config"
 	"github.com/tallygate/tallygate/schemas/event"
-	"github.com/tallygate/tallygate/schemas/key"
 	"github.com/tallygate/tallygate/schemas/policy"
 	"github.com/tallygate/tallygate/schemas/topic"
-	"github.com/tallygate/tallygate/schemas/topic/kafkatest"
+	"github.com/tallygate/tallygate/schemas/topic/admin"
 )
 
-var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+var quiet = slog.New(slog.DiscardHandler)
 
-// cluster is an empty Kafka.
-func cluster(t *testing.T) config.Kafka {
-	t.Helper()
-	return kafkatest.Start(t).Config
+// bench is a broker, or that of TALLYGATE_KAFKA_BROKERS, with topics of the test's own.
+type bench struct {
+	conf            config.Kafka
+	control, limits topic.Topic
 }
 
-// declared is a policy with one org and the given models.
-func declared(models ...string) []*event.Change {
-	out := []*event.Change{{Change: &event.Change_Org{Org: &event.Org{Id: "acme"}}}}
-	for _, m := range models {
-		out = append(out, &event.Change{Change: &event.Change_Model{Model: &event.Model{Id: m}}})
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	b := topics(nil)
+	if v := os.Getenv("TALLYGATE_KAFKA_BROKERS"); v != "" {
+		b.conf.Brokers = strings.Split(v, ",")
+	} else {
+		b.conf.Brokers = broker(t, 0)
+	}
+	return b
+}
+
+func topics(brokers []string) *bench {
+	run := event.NewSpool()
+	return &bench{
+		conf:    config.Kafka{Brokers: brokers, Partitions: 3, Replication: 1, MinInSync: 1, CreateTopics: true},
+		control: topic.Topic{Name: fmt.Sprintf("test.control.%x", run), Single: true},
+		limits:  topic.Topic{Name: fmt.Sprintf("test.limits.%x", run), Compacted: true},
+	}
+}
+
+func broker(t *testing.T, port int) []string {
+	t.Helper()
+	opts := []kfake.Opt{kfake.NumBrokers(1)}
+	if port != 0 {
+		opts = append(opts, kfake.Ports(port))
+	}
+	c, err := kfake.NewCluster(opts...)
+	if err != nil {
+		t.Fatalf("cannot start a broker: %s", err)
+	}
+	t.Cleanup(c.Close)
+	return c.ListenAddrs()
+}
+
+func (b *bench) producer(t *testing.T) *kgo.Client {
+	t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(b.conf.Brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MetadataMinAge(100*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cl.Close)
+	return cl
+}
+
+// replica is a Control with the snapshots it has published.
+type replica struct {
+	*Control
+	mu        sync.Mutex
+	snapshots []*policy.Snapshot
+}
+
+func (b *bench) replica(t *testing.T, declared []*event.Change) *replica {
+	t.Helper()
+	r := &replica{}
+	r.Control = NewControl(b.conf, declared, "config:test", func(s *policy.Snapshot) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.snapshots = append(r.snapshots, s)
+	}, quiet)
+	r.topic, r.topics = b.control.Name, []topic.Topic{b.control}
+	run(t, r.Run)
+	return r
+}
+
+func (r *replica) latest() *policy.Snapshot {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.snapshots) == 0 {
+		return nil
+	}
+	return r.snapshots[len(r.snapshots)-1]
+}
+
+// run runs until the test ends.
+func run(t *testing.T, f func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- f(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+			t.Errorf("unexpected error of Run: %s", err)
+		}
+	})
+}
+
+func ready(t *testing.T, c <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-c:
+	case <-time.After(20 * time.Second):
+		t.Fatalf("not ready after 20 s")
+	}
+}
+
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not after 20 s: %s", what)
+		}
+	}
+}
+
+func models(ids ...string) []*event.Change {
+	out := []*event.Change{{Change: &event.Change_Provider{Provider: &event.Provider{Id: "p", Api: "openai"}}}}
+	for _, id := range ids {
+		out = append(out, &event.Change{Change: &event.Change_Model{Model: &event.Model{Id: id, Targets: []*event.ModelTarget{{Provider: "p"}}}}})
 	}
 	return out
 }
 
-// follower runs a Control and keeps what it publishes.
-type follower struct {
-	*Control
-	snapshots chan *policy.Snapshot
-}
-
-func follow(t *testing.T, conf config.Kafka, changes []*event.Change) *follower {
-	t.Helper()
-	f := &follower{snapshots: make(chan *policy.Snapshot, 100)}
-	f.Control = NewControl(conf, changes, "config:test", func(s *policy.Snapshot) { f.snapshots <- s }, quiet)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if err := f.Run(ctx); err != nil && ctx.Err() == nil {
-			t.Errorf("unexpected end: %s", err)
+func TestControlDeclares(t *testing.T) {
+	b := newBench(t)
+	// Replicas that start at once write the same command; it counts once.
+	var first []*replica
+	for range 3 {
+		first = append(first, b.replica(t, models("a", "b")))
+	}
+	for _, r := range first {
+		ready(t, r.Ready())
+		if s := r.latest(); s == nil || s.Models["a"] == nil || s.Models["b"] == nil || len(s.Models["a"].Targets) != 1 {
+			t.Fatalf("unexpected policy when ready: %+v", s)
 		}
-	}()
-	t.Cleanup(func() { cancel(); <-done })
-	return f
-}
-
-// until returns the first snapshot that holds.
-func (f *follower) until(t *testing.T, what string, holds func(*policy.Snapshot) bool) *policy.Snapshot {
-	t.Helper()
-	deadline := time.After(20 * time.Second)
-	for {
-		select {
-		case s := <-f.snapshots:
-			if holds(s) {
-				return s
-			}
-		case <-deadline:
-			t.Fatalf("no snapshot with %s after 20 s", what)
+		if len(r.snapshots) == 0 || r.snapshots[0].Models["a"] == nil {
+			t.Fatalf("a policy was published before what is declared was in it")
 		}
 	}
-}
-
-func has(model string) func(*policy.Snapshot) bool {
-	return func(s *policy.Snapshot) bool { return s.Models[model] != nil }
-}
-
-func TestReplicasThatStartAtOnceWriteThePolicyOnce(t *testing.T) {
-	conf := cluster(t)
-	const replicas = 4
-	versions := make([]uint64, replicas)
-	var wg sync.WaitGroup
-	for i := range replicas {
-		f := follow(t, conf, declared("one", "two"))
-		wg.Go(func() { versions[i] = f.until(t, "the model", has("two")).Version })
+	// One with another configuration changes it for all.
+	second := b.replica(t, models("b", "c"))
+	ready(t, second.Ready())
+	for _, r := range append(first, second) {
+		until(t, "the change arrives", func() bool {
+			s := r.latest()
+			return s.Models["a"] == nil && s.Models["b"] != nil && s.Models["c"] != nil
+		})
 	}
-	wg.Wait()
-	log := readAll(t, conf, topic.Control)
-	applied, state := 0, policy.NewState()
-	for i, r := range log {
-		var ev event.ControlEvent
-		must(t, ev.UnmarshalVT(r.Value))
-		if ev.Actor != "config:test" || len(ev.CommandId) == 0 || ev.OccurredAt == 0 {
-			t.Fatalf("an event without its author: %v", &ev)
-		}
-		if state.Apply(int64(i), &ev).Applied {
-			applied++
-		}
-	}
-	if applied != 1 {
-		t.Fatalf("unexpected number of events that changed the policy among %d; got %d; want 1", len(log), applied)
-	}
-	late := follow(t, conf, declared("one", "two"))
-	late.until(t, "the model", has("two"))
-	if again := readAll(t, conf, topic.Control); len(again) != len(log) {
-		t.Fatalf("a replica with nothing to declare wrote %d events", len(again)-len(log))
+	// What is declared and there writes nothing.
+	version := second.latest().Version
+	third := b.replica(t, models("b", "c"))
+	ready(t, third.Ready())
+	if got := third.latest().Version; got != version {
+		t.Fatalf("unexpected policy version after declaring what is there; got %d; want %d", got, version)
 	}
 }
 
-func TestControlFollowsWhatOthersChange(t *testing.T) {
-	conf := cluster(t)
-	first := follow(t, conf, declared("old"))
-	first.until(t, "its own model", has("old"))
-	second := follow(t, conf, declared("new"))
-	want := second.until(t, "its own model", has("new"))
-	got := first.until(t, "the other's model", func(s *policy.Snapshot) bool { return has("new")(s) && !has("old")(s) })
-	if got.Version != want.Version {
-		t.Fatalf("the same policy under two versions: %d and %d", got.Version, want.Version)
+func TestControlOutlivesRubbish(t *testing.T) {
+	b := newBench(t)
+	cl := b.producer(t)
+	if err := admin.Ensure(t.Context(), cl, b.conf, []topic.Topic{b.control}); err != nil {
+		t.Fatal(err)
 	}
-	select {
-	case <-first.Ready():
-	default:
-		t.Fatal("a follower that published must be ready")
+	if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: b.control.Name, Value: []byte{0xff, 0xff}}).FirstErr(); err != nil {
+		t.Fatal(err)
 	}
-}
-
-func TestAnUnreadableControlEventChangesNothing(t *testing.T) {
-	conf := cluster(t)
-	f := follow(t, conf, declared("one"))
-	f.until(t, "the model", has("one"))
-	produce(t, conf, &kgo.Record{Topic: topic.Control, Value: []byte("garbage \xff")})
-	ev := &event.ControlEvent{SchemaVersion: event.SchemaVersion, Changes: declared("one", "two")[2:]}
-	value, err := ev.MarshalVT()
-	must(t, err)
-	produce(t, conf, &kgo.Record{Topic: topic.Control, Value: value})
-	s := f.until(t, "the event after it", has("two"))
-	if s.Models["one"] == nil || s.Version != 3 {
-		t.Fatalf("unexpected policy: version %d, %d models; want version 3 and 2 models", s.Version, len(s.Models))
+	r := b.replica(t, models("a"))
+	ready(t, r.Ready())
+	if s := r.latest(); s.Version != 2 || s.Models["a"] == nil {
+		t.Fatalf("unexpected policy: %+v", s)
 	}
 }
 
-func TestBalancesAreReadToTheEndAndThenLive(t *testing.T) {
-	conf := cluster(t)
-	var mu sync.Mutex
-	seen := map[string]int64{}
-	start := func() *Balances {
-		b := NewBalances(conf, func(in *event.Balance) {
-			mu.Lock()
-			defer mu.Unlock()
-			seen[in.Budget] = in.SettledNanos
-		}, quiet)
-		ctx, cancel := context.WithCancel(context.Background())
-		done := make(chan struct{})
-		go func() { defer close(done); _ = b.Run(ctx) }()
-		t.Cleanup(func() { cancel(); <-done })
-		return b
+func TestControlRefusesUnfitTopic(t *testing.T) {
+	b := newBench(t)
+	if _, err := kadm.NewClient(b.producer(t)).CreateTopic(t.Context(), 2, 1, nil, b.control.Name); err != nil {
+		t.Fatal(err)
 	}
-	put := func(i int, nanos int64) {
-		value, err := (&event.Balance{Budget: "b" + strconv.Itoa(i), SettledNanos: nanos}).MarshalVT()
-		must(t, err)
-		produce(t, conf, &kgo.Record{Topic: topic.Limits, Partition: int32(i % conf.Partitions), Key: []byte("b" + strconv.Itoa(i)), Value: value})
-	}
-	// An empty topic has been read at once.
-	waitReady(t, start())
-	const n = 50
-	for i := range n {
-		put(i, int64(i))
-	}
-	mu.Lock()
-	clear(seen)
-	mu.Unlock()
-	waitReady(t, start())
-	mu.Lock()
-	if len(seen) != n || seen["b49"] != 49 {
-		t.Fatalf("ready after %d of %d balances", len(seen), n)
-	}
-	mu.Unlock()
-	put(7, 700)
-	deadline := time.Now().Add(10 * time.Second)
-	for {
-		mu.Lock()
-		got := seen["b7"]
-		mu.Unlock()
-		if got == 700 {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("unexpected balance 10 s after it was published; got %d; want 700", got)
-		}
-		time.Sleep(10 * time.Millisecond)
+	c := NewControl(b.conf, nil, "", func(*policy.Snapshot) {}, quiet)
+	c.topic, c.topics = b.control.Name, []topic.Topic{b.control}
+	if err := c.Run(t.Context()); !errors.Is(err, admin.ErrUnfit) {
+		t.Fatalf("unexpected error; got %v; want %v", err, admin.ErrUnfit)
 	}
 }
 
-func TestKafkaMayComeLater(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	port := ln.Addr().(*net.TCPAddr).Port
-	must(t, ln.Close())
-	conf := config.Kafka{Brokers: []string{"127.0.0.1:" + strconv.Itoa(port)}, Partitions: 4, Replication: 1, MinInSync: 1, CreateTopics: true}
-	f := follow(t, conf, declared("one"))
-	time.Sleep(300 * time.Millisecond)
-	select {
-	case <-f.Ready():
-		t.Fatal("ready without Kafka")
-	default:
-	}
-	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(port))
-	must(t, err)
-	t.Cleanup(c.Close)
-	f.until(t, "the model", has("one"))
-}
-
-func TestATopicThatDoesNotFitIsAnError(t *testing.T) {
-	conf := cluster(t)
-	waitReady(t, func() *Balances {
-		b := NewBalances(conf, func(*event.Balance) {}, quiet)
-		ctx, cancel := context.WithCancel(context.Background())
-		t.Cleanup(cancel)
-		go func() { _ = b.Run(ctx) }()
-		return b
-	}())
-	conf.Partitions = 5
-	err := NewBalances(conf, func(*event.Balance) {}, quiet).Run(context.Background())
-	if err == nil || !strings.Contains(err.Error(), "kafka.partitions") {
-		t.Fatalf("unexpected error; got %v; want one that names kafka.partitions", err)
-	}
-}
-
-func TestDeclaredKeysNeverReachTheLog(t *testing.T) {
-	conf := cluster(t)
-	secret := key.New()
-	t.Setenv("TEST_FOLLOW_KEY", secret)
-	digester, err := key.NewDigester([]byte(strings.Repeat("p", key.MinPepperLen)))
-	must(t, err)
-	changes, err := policy.Declared(&config.Policy{Orgs: []config.Org{{ID: "o", Teams: []config.Team{{ID: "t", Apps: []config.App{{
-		ID: "a", Keys: []config.Key{{ID: "k", Secret: "env:TEST_FOLLOW_KEY", Models: []string{"*"}}}}}}}}}}, digester)
-	must(t, err)
-	f := follow(t, conf, changes)
-	s := f.until(t, "the key", func(s *policy.Snapshot) bool { return len(s.Keys) == 1 })
-	if s.Keys[digester.Digest([]byte(secret))] == nil {
-		t.Fatal("the key is not found by its digest")
-	}
-	for _, r := range readAll(t, conf, topic.Control) {
-		if strings.Contains(string(r.Value), secret[len(key.Prefix):]) {
-			t.Fatal("the control log holds a key")
-		}
-	}
-}
-
-func waitReady(t *testing.T, b *Balances) {
-	t.Helper()
-	select {
-	case <-b.Ready():
-	case <-time.After(20 * time.Second):
-		t.Fatal("not ready after 20 s")
-	}
-}
-
-func produce(t *testing.T, conf config.Kafka, r *kgo.Record) {
-	t.Helper()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(conf.Brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	must(t, err)
-	defer cl.Close()
-	must(t, cl.ProduceSync(context.Background(), r).FirstErr())
-}
-
-// readAll returns all records of a topic of one partition.
-func readAll(t *testing.T, conf config.Kafka, name string) []*kgo.Record {
-	t.Helper()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(conf.Brokers...), kgo.ConsumeTopics(name), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(100*time.Millisecond))
-	must(t, err)
-	defer cl.Close()
-	var out []*kgo.Record
-	for {
-		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
-		records := cl.PollFetches(ctx).Records()
-		cancel()
-		if len(records) == 0 && len(out) > 0 {
-			return out
-		}
-		out = append(out, records...)
-	}
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
+func TestControlWithoutKafkaAtFirst(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	addr := l.Addr().(*net.TCPAddr)
+	_ = l.Close()
+	b := topics([]string{addr.String()})
+	r := b.replica(t, models("a"))
+	select {
+	case <-r.Ready():
+		t.Fatalf("ready without Kafka")
+	case <-time.After(300 * time.Millisecond):
+	}
+	broker(t, addr.Port)
+	ready(t, r.Ready())
+	if r.latest().Models["a"] == nil {
+		t.Fatalf("unexpected policy: %+v", r.latest())
+	}
+}
+
+func (b *bench) balances(t *testing.T, apply func(*event.Balance)) *Balances {
+	t.Helper()
+	out := NewBalances(b.conf, apply, quiet)
+	out.topic, out.topics = b.limits.Name, []topic.Topic{b.limits}
+	run(t, out.Run)
+	return out
+}
+
+func TestBalances(t *testing.T) {
+	b := newBench(t)
+	cl := b.producer(t)
+	if err := admin.Ensure(t.Context(), cl, b.conf, []topic.Topic{b.limits}); err != nil {
+		t.Fatal(err)
+	}
+	publish := func(partition int32, budget string, nanos int64) {
+		t.Helper()
+		value, err := (&event.Balance{Budget: budget, SettledNanos: nanos}).MarshalVT()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: b.limits.Name, Partition: partition, Key: []byte(budget), Value: value}).FirstErr(); err != nil {
+			t.Fatalf("cannot publish: %s", err)
+		}
+	}
+	// One partition is empty, one has rubbish in it.
+	publish(0, "b0", 1)
+	publish(0, "b0", 2)
+	if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: b.limits.Name, Partition: 2, Key: []byte("x"), Value: []byte{0xff}}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	publish(2, "b2", 3)
+	var mu sync.Mutex
+	got := map[string]int64{}
+	follower := b.balances(t, func(x *event.Balance) {
+		mu.Lock()
+		defer mu.Unlock()
+		got[x.Budget] = x.SettledNanos
+	})
+	ready(t, follower.Ready())
+	balance := func(budget string) int64 {
+		mu.Lock()
+		defer mu.Unlock()
+		return got[budget]
+	}
+	if balance("b0") != 2 || balance("b2") != 3 {
+		t.Fatalf("ready before the topic was read to its end: %v", got)
+	}
+	publish(1, "b1", 4)
+	until(t, "a later balance arrives", func() bool { return balance("b1") == 4 })
+}
+
+func TestBalancesOfEmptyTopic(t *testing.T) {
+	b := newBench(t)
+	follower := b.balances(t, func(*event.Balance) {})
+	ready(t, follower.Ready())
+}
+
+func TestAge(t *testing.T) {
+	// Its own broker, since it is stopped.
+	c, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	b := topics(c.ListenAddrs())
+	follower := b.balances(t, func(*event.Balance) {})
+	if got := follower.Age(); got > time.Second {
+		t.Fatalf("unexpected age at the start: %s", got)
+	}
+	ready(t, follower.Ready())
+	// Nothing arrives, and yet the state is known to be current.
+	for range 4 {
+		time.Sleep(fetchWait)
+		if got := follower.Age(); got > 2*fetchWait+time.Second {
+			t.Fatalf("unexpected age of an idle topic; got %s; want at most about %s", got, fetchWait)
+		}
+	}
+	c.Close()
+	until(t, "the age grows without a broker", func() bool { return follower.Age() > 3*fetchWait+time.Second })
 }

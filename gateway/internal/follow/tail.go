@@ -13,8 +13,10 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/tallygate/tallygate/schemas/config"
+	"github.com/tallygate/tallygate/schemas/topic"
 	"github.com/tallygate/tallygate/schemas/topic/admin"
 )
 
@@ -26,26 +28,32 @@ const (
 	// fetchWait is how long a broker may hold back an empty answer. It is also the
 	// granularity of Age.
 	fetchWait = 500 * time.Millisecond
+	// metadataMinAge is how soon the cluster is asked again for a topic that was just made.
+	metadataMinAge = 250 * time.Millisecond
 )
 
 // tail reads every partition of one topic in the order of its offsets.
 type tail struct {
 	topic string
-	conf  config.Kafka
-	log   *slog.Logger
-	// lastContact is when a broker last answered, nanoseconds since the Unix epoch.
+	// topics are made if they are missing, and checked.
+	topics []topic.Topic
+	conf   config.Kafka
+	log    *slog.Logger
+	// lastContact is when a broker last said what is new, or that nothing is:
+	// nanoseconds since the Unix epoch.
 	lastContact atomic.Int64
 	ready       chan struct{}
 }
 
-func newTail(topic string, conf config.Kafka, log *slog.Logger) tail {
-	return tail{topic: topic, conf: conf, log: log.With("topic", topic), ready: make(chan struct{})}
+func newTail(name string, conf config.Kafka, log *slog.Logger) tail {
+	return tail{topic: name, topics: topic.All(), conf: conf, log: log.With("topic", name), ready: make(chan struct{})}
 }
 
 // Ready is closed when the topic has been read to the end that it had at the start.
 func (t *tail) Ready() <-chan struct{} { return t.ready }
 
-// Age is how long no broker has been heard of: how old the state may be.
+// Age is how long ago a broker last said what is new in the topic, or that nothing
+// is: how old the state may be. It is zero before the first time.
 func (t *tail) Age() time.Duration {
 	at := t.lastContact.Load()
 	if at == 0 {
@@ -53,6 +61,15 @@ func (t *tail) Age() time.Duration {
 	}
 	return time.Since(time.Unix(0, at))
 }
+
+// OnBrokerRead notes each answer to a fetch. A poll would not tell of empty ones.
+func (t *tail) OnBrokerRead(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
+	if err == nil && key == int16(kmsg.Fetch) {
+		t.lastContact.Store(time.Now().UnixNano())
+	}
+}
+
+var _ kgo.HookBrokerRead = (*tail)(nil)
 
 // run reads until ctx is done. batch gets the records of one poll; caughtUp is
 // called once, after the batch that reached the end. An error is one that waiting
@@ -64,6 +81,8 @@ func (t *tail) run(ctx context.Context, opts []kgo.Opt, batch func([]*kgo.Record
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchMaxWait(fetchWait),
 		kgo.UnknownTopicRetries(-1),
+		kgo.MetadataMinAge(metadataMinAge),
+		kgo.WithHooks(t),
 	}, opts...)...)
 	if err != nil {
 		return fmt.Errorf("cannot make a Kafka client for topic %q: %w", t.topic, err)
@@ -87,14 +106,9 @@ func (t *tail) run(ctx context.Context, opts []kgo.Opt, batch func([]*kgo.Record
 		if ctx.Err() != nil {
 			return nil
 		}
-		failed := false
 		fetches.EachError(func(_ string, p int32, err error) {
-			failed = true
 			trouble.warn("cannot read from Kafka; the state in memory stays in use", "partition", p, "error", err)
 		})
-		if !failed {
-			t.lastContact.Store(time.Now().UnixNano())
-		}
 		if records := fetches.Records(); len(records) > 0 {
 			batch(records)
 			for _, r := range records {
@@ -134,7 +148,7 @@ func (t *tail) ends(ctx context.Context, cl *kgo.Client) (map[int32]int64, error
 func (t *tail) tryEnds(ctx context.Context, cl *kgo.Client) (map[int32]int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if err := admin.EnsureTopics(ctx, cl, t.conf); err != nil {
+	if err := admin.Ensure(ctx, cl, t.conf, t.topics); err != nil {
 		return nil, err
 	}
 	adm := kadm.NewClient(cl)
