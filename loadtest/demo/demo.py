@@ -5,6 +5,7 @@ Addresses and keys come from the environment, as dev.env of `make run` sets them
 
 import os
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 
@@ -28,8 +29,11 @@ def sql(query: str, show: str = "PrettyCompactMonoBlock") -> str:
     if url.username:
         request.add_header("X-ClickHouse-User", urllib.parse.unquote(url.username))
         request.add_header("X-ClickHouse-Key", urllib.parse.unquote(url.password or ""))
-    with urllib.request.urlopen(request, timeout=30) as response:
-        return response.read().decode()
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return response.read().decode()
+    except urllib.error.HTTPError as error:
+        raise SystemExit(f"ClickHouse refuses the query: {error.read().decode()}\n{query}") from error
 
 
 def client(variable: str) -> openai.OpenAI:
@@ -104,8 +108,8 @@ def main() -> None:
     title("6. The rollup: sums per minute")
     print(sql("""
         SELECT minute, key, model, outcome, sum(calls) AS calls, sum(input_tokens + output_tokens) AS tokens, sum(toInt128(cost_nanos)) / 1e9 AS usd
-        FROM rollup_minute FINAL WHERE minute >= now() - INTERVAL 15 MINUTE AND calls > 0
-        GROUP BY ALL ORDER BY minute, key, outcome"""))
+        FROM rollup_minute FINAL WHERE minute >= now() - INTERVAL 15 MINUTE
+        GROUP BY ALL HAVING calls > 0 ORDER BY minute, key, outcome"""))
 
     title("7. Log, audit and ledger agree to the nano-dollar")
     print(sql("""

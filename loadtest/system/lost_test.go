@@ -23,6 +23,8 @@ const (
 	lostCalls      = 100_000
 	lostCallsShort = 5_000
 	lostWorkers    = 48
+	// lostPause is between two calls of a worker that is ahead.
+	lostPause = 200 * time.Millisecond
 )
 
 // TestNothingLost makes many calls through two gateways while gateways, consumers, the
@@ -45,6 +47,7 @@ func TestNothingLost(t *testing.T) {
 		t.Helper()
 		load.reach(t, share)
 		for _, p := range victims {
+			t.Logf("%6.1fs %6d answers: SIGKILL to %s", time.Since(load.begun).Seconds(), load.answered.Load(), p.name)
 			p.kill(t)
 		}
 		time.Sleep(away)
@@ -54,6 +57,7 @@ func TestNothingLost(t *testing.T) {
 		for _, p := range victims {
 			p.waitReady(t)
 		}
+		t.Logf("%6.1fs %6d answers: ready again", time.Since(load.begun).Seconds(), load.answered.Load())
 	}
 	kill(0.10, 0, gateways[0].process)
 	kill(0.25, 300*time.Millisecond, s.consumers)
@@ -77,9 +81,13 @@ type killedLoad struct {
 	want     int64
 
 	answered, broken atomic.Int64
-	wait             sync.WaitGroup
-	begun            time.Time
-	took             time.Duration
+	// pace is how many answers there may be before workers slow down: calls go on
+	// while a killed process comes back, but the test does not run away.
+	pace  atomic.Int64
+	stop  atomic.Bool
+	wait  sync.WaitGroup
+	begun time.Time
+	took  time.Duration
 
 	mu      sync.Mutex
 	answers []clientAnswer
@@ -106,7 +114,10 @@ func (l *killedLoad) begin(keys map[string]string) {
 		l.wait.Add(1)
 		go func() {
 			defer l.wait.Done()
-			for n := w; l.answered.Load() < l.want; n++ {
+			for n := w; !l.stop.Load(); n++ {
+				if l.answered.Load() > l.pace.Load() {
+					time.Sleep(lostPause)
+				}
 				key, directives, more := keys[names[n%len(names)]], "tokens=12,chunk=4", []string{}
 				switch {
 				case n%97 == 0:
@@ -185,6 +196,7 @@ func usageOf(text string) (input, output uint64, ok bool) {
 // reach waits until a share of the calls was answered.
 func (l *killedLoad) reach(t *testing.T, share float64) {
 	t.Helper()
+	l.pace.Store(int64(share * float64(l.want)))
 	eventually(t, 5*time.Minute, func() error {
 		if have := l.answered.Load(); float64(have) < share*float64(l.want) {
 			return fmt.Errorf("%d of %d calls were answered", have, l.want)
@@ -196,6 +208,7 @@ func (l *killedLoad) reach(t *testing.T, share float64) {
 func (l *killedLoad) finish(t *testing.T) {
 	t.Helper()
 	l.reach(t, 1)
+	l.stop.Store(true)
 	l.wait.Wait()
 	l.took = time.Since(l.begun)
 	if l.broken.Load() == 0 {

@@ -126,12 +126,12 @@ func TestStartRefused(t *testing.T) {
 	f("broker's data in use", s.newProcess("kafka-data-in-use", "kafkalocal", nil, "-addr", freeAddr(t), "-data", s.lockedData(t)), "use")
 
 	bad := filepath.Join(s.dir, "bad.yaml")
-	text := "gateway:\n  listen: nowhere\n  body_limit_bytes: 0\nspool:\n  quota: 5\npolicy:\n  orgs:\n    - id: _x\n"
+	text := "gateway:\n  read_timeout: soon\n  body_limit_bytes: 0\nspool:\n  quota: 5\npolicy:\n  orgs:\n    - id: _x\n"
 	if err := os.WriteFile(bad, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	mistakes := []string{
-		bad + ":2: gateway.listen: ", bad + ":3: gateway.body_limit_bytes: ", bad + ":5: spool.quota: unknown field", bad + ":8: policy.orgs[0].id: ",
+		bad + ":2: gateway.read_timeout: ", bad + ":3: gateway.body_limit_bytes: ", bad + ":5: spool.quota: unknown field", bad + ":8: policy.orgs[0].id: ",
 	}
 	f("all mistakes of a configuration", s.newProcess("bad-config", "gateway", env("TALLYGATE_CONFIG", bad)), mistakes...)
 	f("all mistakes, by -check", s.newProcess("bad-config-check", "gateway", env("TALLYGATE_CONFIG", bad), "-check"), mistakes...)
