@@ -27,6 +27,7 @@ func (s *stack) newKafka() *process {
 		s.t.Fatalf("unexpected TALLYGATE_TEST_KAFKA=%q; want real, embedded or nothing", kind)
 	}
 	p := s.newProcess("kafka", program, nil, "-addr", s.kafkaAddr, "-data", filepath.Join(s.dir, "kafka"))
+	p.addr = s.kafkaAddr
 	p.ready = func() error { return brokerAnswers(s.kafkaAddr) }
 	return p
 }

@@ -35,6 +35,9 @@ type process struct {
 	dir string
 	// logPath takes what it prints, over all its lives.
 	logPath string
+	// addr is where it serves. Empty, or else kill waits until the address is free: a
+	// program that runs another one (a JVM) is gone before that is.
+	addr string
 	// ready returns nil once the process does its work.
 	ready func() error
 
@@ -113,6 +116,16 @@ func (p *process) kill(t *testing.T) {
 	}
 	_ = p.cmd.Process.Kill()
 	<-p.done
+	if p.addr == "" {
+		return
+	}
+	eventually(t, 10*time.Second, func() error {
+		l, err := net.Listen("tcp", p.addr)
+		if err == nil {
+			err = l.Close()
+		}
+		return err
+	})
 }
 
 // stop ends the process by SIGTERM and wants it to end well.
