@@ -45,8 +45,10 @@ func (p *parser) messages() {
 		return
 	}
 	i := 0
-	for ok := p.Enter(scan.Array); ok && p.Element(); i++ {
-		p.message(i)
+	if p.Enter(scan.Array) {
+		for ; p.Element(); i++ {
+			p.message(i)
+		}
 	}
 	if i == 0 {
 		p.refuse("messages", "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array instead.")

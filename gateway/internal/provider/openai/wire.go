@@ -112,7 +112,10 @@ type choice struct {
 // readChoices takes the array of choices, of an answer or of a chunk, and adds them
 // up; finish is of the choice with index 0, or else of the first without an index.
 func readChoices(r *scan.Reader) (sum choice, n int) {
-	for ok := r.Enter(scan.Array); ok && r.Element(); n++ {
+	if !r.Enter(scan.Array) {
+		return choice{}, 0
+	}
+	for ; r.Element(); n++ {
 		if r.Kind() != scan.Object {
 			r.Skip()
 			continue
