@@ -91,6 +91,13 @@ func TestDefaultsFollowFromTheFile(t *testing.T) {
 	}
 }
 
+func TestWholeNumbersAreDecimal(t *testing.T) {
+	c, err := Parse("t.yaml", []byte("kafka: {partitions: 010}\nspool: {quota_bytes: 1_073_741_824}\n"), noEnv)
+	if err != nil || c.Kafka.Partitions != 10 || c.Spool.QuotaBytes != 1<<30 {
+		t.Fatalf("unexpected numbers: %+v, %v", c, err)
+	}
+}
+
 func TestEnvironmentGoesBeforeTheFile(t *testing.T) {
 	c, err := Parse("t.yaml", []byte(`gateway: {listen: "127.0.0.1:1", replica: one}
 policy: {providers: [{id: open-ai.2, base_url: "https://a/v1", credential: "env:X"}]}`), env(map[string]string{

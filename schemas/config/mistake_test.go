@@ -41,6 +41,7 @@ func TestMistakesOfShape(t *testing.T) {
 	f("{[a]: 1}\n", `t.yaml:1: unknown field`)
 	// What YAML's own rules would take for something else.
 	f("kafka: {partitions: 1.9}\n", `t.yaml:1: kafka.partitions: must be a whole number, got "1.9"`)
+	f("kafka: {partitions: 010, replication: 0x1}\n", `t.yaml:1: kafka.replication: must be a whole number, got "0x1"`)
 	f("kafka: {partitions: 1e2}\n", `t.yaml:1: kafka.partitions: must be a whole number, got "1e2"`)
 	f("kafka: {partitions: 99999999999999999999}\n", `t.yaml:1: kafka.partitions: must be a whole number`)
 	f("kafka: {partitions: \"12\"}\n", `t.yaml:1: kafka.partitions: must be a whole number`)
