@@ -98,14 +98,14 @@ var (
 // All lists the catalogue, ordered by status, then code.
 func All() []*Error {
 	return []*Error{
-		BadRequest, NotJSON, UpstreamInvalid,
+		NotJSON, BadRequest, UpstreamInvalid,
 		DisabledKey, ExpiredKey, InvalidKey, MissingKey,
 		ModelNotFound, RouteNotFound, UpstreamModel,
 		MethodNotAllowed, RequestTimeout, IdempotencyBusy, BodyTooLarge, IdempotencyReused,
 		BudgetSpent, RateLimited, UpstreamRate, HeadersTooLarge,
 		Internal, NotImplemented,
 		UpstreamAuth, UpstreamFailed,
-		BudgetUnknown, Draining, Saturated, NotReady, NoTarget, SpoolFull, UpstreamOverloaded, UpstreamQuota,
+		BudgetUnknown, Draining, Saturated, NoTarget, NotReady, SpoolFull, UpstreamOverloaded, UpstreamQuota,
 		UpstreamTimeout,
 	}
 }
