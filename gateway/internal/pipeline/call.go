@@ -107,7 +107,7 @@ func (r *Request) endAttempt(a *attempt, u *llm.Usage, outputBytes int, f failur
 	sent := r.calling && r.call.Sent
 	r.out.waited += took
 	a.ErrorClass = string(f.class)
-	r.settleAttempt(a, u, outputBytes, sent && billed(a, f.class))
+	r.settleAttempt(a, u, outputBytes, sent && billed(a, f.class, outputBytes))
 	if r.calling {
 		r.watch.Lock()
 		r.calling = false
@@ -118,15 +118,15 @@ func (r *Request) endAttempt(a *attempt, u *llm.Usage, outputBytes int, f failur
 }
 
 // billed says if the provider has probably done work that it will charge for: it
-// began to answer, or the client hung up while it worked.
-func billed(a *attempt, class provider.Class) bool {
+// answered, began to answer, or was at work when the client hung up.
+func billed(a *attempt, class provider.Class, outputBytes int) bool {
 	switch class {
-	case "", provider.ClassCut, provider.ClassClientClosed:
+	case provider.ClassClientClosed:
 		return true
-	case provider.ClassTimeout:
+	case "", provider.ClassCut, provider.ClassTimeout:
 		return a.Status/100 == 2
 	}
-	return false
+	return a.Status/100 == 2 && outputBytes > 0
 }
 
 // refused reads a provider's error.

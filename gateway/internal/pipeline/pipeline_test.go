@@ -321,3 +321,19 @@ func TestOthersCountAgainstTheBudget(t *testing.T) {
 		t.Fatalf("unexpected answer: %s", a.body)
 	}
 }
+
+func TestAFailureInOnePieceWithContentComesAfterIt(t *testing.T) {
+	r := newRig(t, "")
+	r.provider = func(ctx *fasthttp.RequestCtx) {
+		ctx.SetContentType("text/event-stream")
+		ctx.SetBodyString("data: " + chunkRole + "\n\ndata: " + chunkHello + "\n\ndata: {\"error\":{\"message\":\"boom\",\"type\":\"server_error\"}}\n\n")
+	}
+	a := r.chat(helloStream)
+	if a.status != 200 || !strings.Contains(a.body, "hello") || !strings.Contains(a.body, "boom") || strings.Index(a.body, "hello") > strings.Index(a.body, "boom") {
+		t.Fatalf("unexpected answer: %d %q", a.status, a.body)
+	}
+	c := completed(t, r.records(1))
+	if c.Outcome != event.Outcome_OUTCOME_UPSTREAM_ERROR || c.CostNanos == 0 || c.Usage.Output != 2 {
+		t.Fatalf("unexpected record: %v", c)
+	}
+}

@@ -35,6 +35,8 @@ type stream struct {
 	copy []byte
 	// outputBytes is the size of the content forwarded, for estimates.
 	outputBytes int
+	// pending is a failure that came in one piece with events before it: those go first.
+	pending failure
 	// over says that nothing more will come into out.
 	over bool
 	// ended says that the provider's bytes have come to their end.
@@ -124,10 +126,17 @@ func (s *stream) Close() error {
 // pump takes the next bytes from the provider and decodes what is whole in them.
 func (s *stream) pump() failure {
 	r := s.r
+	if s.pending.class != "" {
+		return s.pending
+	}
 	for {
 		if s.decoded < len(r.in) {
-			progress, f := s.decode()
-			if f.class != "" || progress || s.over {
+			f := s.decode()
+			if f.class != "" && len(s.out) > 0 {
+				// How the provider's bytes were cut into packets must make no difference.
+				s.pending, f = f, failure{}
+			}
+			if f.class != "" || len(s.out) > 0 || s.over {
 				return f
 			}
 		}
@@ -158,13 +167,13 @@ func (s *stream) pump() failure {
 	}
 }
 
-// decode takes the whole events in r.in. progress says if the client has something to get.
-func (s *stream) decode() (progress bool, f failure) {
+// decode takes the whole events in r.in, and appends to out what the client gets of them.
+func (s *stream) decode() failure {
 	r := s.r
 	for s.decoded < len(r.in) {
 		ev, n, err := r.decoder.Next(r.in[s.decoded:])
 		if err != nil {
-			return false, failure{class: provider.ClassGarbage, err: apierror.UpstreamFailed,
+			return failure{class: provider.ClassGarbage, err: apierror.UpstreamFailed,
 				message: "The provider's stream is not of the form that its API promises."}
 		}
 		if n == 0 {
@@ -174,9 +183,9 @@ func (s *stream) decode() (progress bool, f failure) {
 		switch ev.Kind {
 		case llm.EventDone:
 			s.finish(&ev)
-			return true, failure{}
+			return failure{}
 		case llm.EventError:
-			return false, failure{class: provider.ClassServer, err: apierror.UpstreamFailed, message: ev.Error}
+			return failure{class: provider.ClassServer, err: apierror.UpstreamFailed, message: ev.Error}
 		case llm.EventContent:
 			if r.out.firstContent.IsZero() {
 				r.out.firstContent = time.Now()
@@ -185,7 +194,7 @@ func (s *stream) decode() (progress bool, f failure) {
 		}
 		s.forward(&ev)
 	}
-	return len(s.out) > 0, failure{}
+	return failure{}
 }
 
 // forward appends to out what the client gets of an event.
