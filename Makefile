@@ -4,6 +4,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
+# Go fetches the toolchain that go.work names, unless the one at hand is newer.
+export GOTOOLCHAIN := auto
 
 root    := $(CURDIR)
 tools   := $(root)/.cache/bin

@@ -4,6 +4,8 @@ module github.com/tallygate/tallygate/.ci/tools
 
 go 1.26.7
 
+toolchain go1.26.10
+
 tool (
 	github.com/bufbuild/buf/cmd/buf
 	github.com/golangci/golangci-lint/v2/cmd/golangci-lint
