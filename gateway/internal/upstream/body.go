@@ -14,9 +14,6 @@ const (
 	trailersMax = 16 << 10
 	// chunkHeadPeek is how far another looks for a chunk's size, in bytes.
 	chunkHeadPeek = 64
-	// finishWait is how long the end of a chunked answer is waited for, once all of
-	// its content is there.
-	finishWait = 20 * time.Millisecond
 )
 
 // body reads an answer's body: of known length, chunked, or until the connection's end.
@@ -75,6 +72,7 @@ func (c *Call) Read(p []byte) (int, error) {
 		n += m
 	}
 	if err != nil && err != io.EOF {
+		c.spoilt = true
 		err = c.why(failed(err, true))
 	}
 	return n, err
@@ -206,17 +204,7 @@ func chunkSize(line []byte) (int64, bool) {
 	return n, true
 }
 
-// finish says if the connection can be used again. Of a chunked answer whose
-// content is all there, the end may still be on its way.
-func (b *body) finish(cn *conn) bool {
-	if b.kind == chunked && !b.done && b.left == 0 {
-		cn.readUntil = time.Now().Add(finishWait)
-		if cn.SetReadDeadline(cn.readUntil) != nil {
-			return false
-		}
-		if err := b.nextChunk(cn.br); err != nil {
-			return false
-		}
-	}
-	return b.done && b.kind != untilEnd
+// ended says if all content was read. Of a chunked body the end itself may still be on its way.
+func (b *body) ended() bool {
+	return b.kind != untilEnd && (b.done || b.kind == chunked && b.left == 0)
 }

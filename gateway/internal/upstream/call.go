@@ -1,12 +1,16 @@
 package upstream
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"time"
 
 	"github.com/valyala/fasthttp"
 )
+
+// earlyWait bounds waiting for an answer after a request could not be sent whole.
+const earlyWait = 200 * time.Millisecond
 
 // Call is one attempt to get an answer. It is used again after Reset.
 type Call struct {
@@ -21,11 +25,15 @@ type Call struct {
 
 	pool *Pool
 	end  time.Time
-	body body
+	// spoilt says that the connection is of no more use: the answer came before the
+	// request was sent, or was cut or broken.
+	spoilt bool
+	body   body
 
-	// mu guards conn and aborted against Abort.
+	// mu guards what Abort touches.
 	mu      sync.Mutex
 	conn    *conn
+	cancel  context.CancelFunc
 	aborted bool
 }
 
@@ -34,7 +42,7 @@ func (c *Call) Reset() {
 	c.Request.Reset()
 	c.Header.Reset()
 	c.StartedAt, c.FirstByteAt, c.Sent = time.Time{}, time.Time{}, false
-	c.pool, c.end, c.body = nil, time.Time{}, body{}
+	c.pool, c.end, c.spoilt, c.body = nil, time.Time{}, false, body{}
 	c.mu.Lock()
 	c.conn, c.aborted = nil, false
 	c.mu.Unlock()
@@ -48,16 +56,16 @@ func (p *Pool) Do(c *Call) error {
 	now := time.Now()
 	c.pool, c.StartedAt, c.end = p, now, now.Add(p.opts.TotalTimeout)
 	for fresh := false; ; fresh = true {
-		cn, reused, err := p.get(now, fresh)
+		cn, reused, err := p.get(c, now, fresh)
 		if err != nil {
-			return err
+			return c.why(err)
 		}
 		if !c.attach(cn) {
 			p.discard(cn)
 			return ErrAborted
 		}
 		err = c.send(cn, now)
-		if err == nil {
+		if err == nil || !reused && c.answeredEarly(cn, now) {
 			if err = c.head(cn); err == nil {
 				return nil
 			}
@@ -89,6 +97,18 @@ func (c *Call) send(cn *conn, now time.Time) error {
 	return nil
 }
 
+// answeredEarly says if the provider answered, most likely with a refusal, instead
+// of reading all of the request.
+func (c *Call) answeredEarly(cn *conn, now time.Time) bool {
+	c.spoilt = true
+	cn.readUntil = now.Add(earlyWait)
+	if cn.SetReadDeadline(cn.readUntil) != nil {
+		return false
+	}
+	_, err := cn.br.Peek(1)
+	return err == nil
+}
+
 // head reads the answer's head, past interim answers.
 func (c *Call) head(cn *conn) error {
 	if _, err := cn.br.Peek(1); err != nil {
@@ -116,14 +136,26 @@ func (c *Call) Abort() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.aborted = true
+	if c.cancel != nil {
+		c.cancel()
+	}
 	if c.conn != nil {
-		_ = c.conn.Close()
+		_ = c.conn.tcp.Close()
 	}
 }
 
-// Close gives the connection back to the pool, if the answer was read to its end,
-// or closes it. For the end of a chunked answer, which may come a moment after the
-// last data, it waits briefly.
+// dialing notes how a dial can be cancelled, or that it has ended. It returns false
+// if the call was aborted.
+func (c *Call) dialing(cancel context.CancelFunc) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cancel = cancel
+	return !c.aborted
+}
+
+// Close gives the connection back to the pool, if the answer's content was read to
+// its end, or closes it. It does not wait for the end of a chunked answer, which may
+// come a moment after the last data: the connection's next user reads it.
 func (c *Call) Close() {
 	c.mu.Lock()
 	cn, aborted := c.conn, c.aborted
@@ -131,7 +163,7 @@ func (c *Call) Close() {
 	if cn == nil {
 		return
 	}
-	if aborted || !c.body.finish(cn) || c.Header.ConnectionClose() {
+	if aborted || !c.body.ended() || c.spoilt || c.Header.ConnectionClose() {
 		c.drop()
 		return
 	}
@@ -142,6 +174,7 @@ func (c *Call) Close() {
 		c.pool.discard(cn)
 		return
 	}
+	cn.rest = c.body
 	c.pool.put(cn, time.Now())
 }
 

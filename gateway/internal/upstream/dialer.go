@@ -35,7 +35,8 @@ func newDialer(timeout time.Duration, allowPrivate bool) *net.Dialer {
 // special are ranges that netip has no name for and that are not public.
 var special = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),
-	netip.MustParsePrefix("100.64.0.0/10"), // carrier-grade NAT, and cloud metadata at some
+	netip.MustParsePrefix("100.64.0.0/10"),    // carrier-grade NAT, and cloud metadata at some
+	netip.MustParsePrefix("168.63.129.16/32"), // Azure's host
 	netip.MustParsePrefix("192.0.0.0/24"),
 	netip.MustParsePrefix("192.0.2.0/24"),
 	netip.MustParsePrefix("198.18.0.0/15"),
@@ -45,6 +46,7 @@ var special = []netip.Prefix{
 	netip.MustParsePrefix("64:ff9b::/96"), // NAT64: any IPv4 address
 	netip.MustParsePrefix("64:ff9b:1::/48"),
 	netip.MustParsePrefix("100::/64"),
+	netip.MustParsePrefix("2001::/32"), // Teredo
 	netip.MustParsePrefix("2001:db8::/32"),
 	netip.MustParsePrefix("2002::/16"), // 6to4: any IPv4 address
 	netip.MustParsePrefix("fec0::/10"),

@@ -5,6 +5,7 @@
 package upstream
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -104,7 +105,7 @@ func (p *Pool) Close() {
 }
 
 // get returns an idle connection that is open, or a new one.
-func (p *Pool) get(now time.Time, fresh bool) (c *conn, reused bool, err error) {
+func (p *Pool) get(call *Call, now time.Time, fresh bool) (c *conn, reused bool, err error) {
 	start := rand.Uint32()
 	for i := range uint32(shards) {
 		s := &p.idle[(start+i)%shards]
@@ -122,7 +123,7 @@ func (p *Pool) get(now time.Time, fresh bool) (c *conn, reused bool, err error) 
 		p.open.Add(-1)
 		return nil, false, ErrSaturated
 	}
-	c, err = p.dial(now)
+	c, err = p.dial(call)
 	if err != nil {
 		p.open.Add(-1)
 		return nil, false, err
@@ -130,8 +131,14 @@ func (p *Pool) get(now time.Time, fresh bool) (c *conn, reused bool, err error) 
 	return c, false, nil
 }
 
-func (p *Pool) dial(now time.Time) (*conn, error) {
-	tcp, err := p.dialer.Dial("tcp", p.addr)
+func (p *Pool) dial(call *Call) (*conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), p.opts.ConnectTimeout)
+	defer cancel()
+	if !call.dialing(cancel) {
+		return nil, ErrAborted
+	}
+	defer call.dialing(nil)
+	tcp, err := p.dialer.DialContext(ctx, "tcp", p.addr)
 	if err != nil {
 		return nil, &Error{Class: provider.ClassConnect, Err: err}
 	}
@@ -139,14 +146,7 @@ func (p *Pool) dial(now time.Time) (*conn, error) {
 		return newConn(tcp, tcp), nil
 	}
 	t := tls.Client(tcp, p.tls)
-	err = tcp.SetDeadline(now.Add(p.opts.ConnectTimeout))
-	if err == nil {
-		err = t.Handshake()
-	}
-	if err == nil {
-		err = tcp.SetDeadline(time.Time{})
-	}
-	if err != nil {
+	if err := t.HandshakeContext(ctx); err != nil {
 		_ = tcp.Close()
 		return nil, &Error{Class: provider.ClassConnect, Err: err}
 	}
@@ -166,8 +166,10 @@ func (p *Pool) put(c *conn, now time.Time) {
 	}
 }
 
+// discard closes a connection. TLS's goodbye is left out: it could wait for a
+// provider that reads nothing more.
 func (p *Pool) discard(c *conn) {
-	_ = c.Close()
+	_ = c.tcp.Close()
 	p.open.Add(-1)
 }
 

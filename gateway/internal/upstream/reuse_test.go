@@ -148,6 +148,8 @@ func TestStreamLeftAtItsLastEvent(t *testing.T) {
 				t.Fatalf("unexpected stream with %s; got %q, %v", name, b, err)
 			}
 			c.Close()
+			// The end must be there when the connection is needed again.
+			time.Sleep(50 * time.Millisecond)
 		}
 		if n := s.connections.Load(); n != 1 {
 			t.Fatalf("unexpected number of connections with %s; got %d; want 1", name, n)
@@ -207,5 +209,42 @@ func TestIdleTimeout(t *testing.T) {
 	p.Close()
 	if n := p.Open(); n != 0 {
 		t.Fatalf("unexpected number of open connections after Close; got %d; want 0", n)
+	}
+}
+
+// TestEarlyAnswer has a provider that refuses a large request before it has read it.
+func TestEarlyAnswer(t *testing.T) {
+	s := newServer(t, answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ln.Close() })
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				_, _ = io.ReadFull(c, make([]byte, 1024))
+				_, _ = io.WriteString(c, "HTTP/1.1 413 Too Large\r\nContent-Length: 5\r\n\r\nlarge")
+				// Unread bytes make the close a reset; the answer must be read before it.
+				_ = c.(*net.TCPConn).CloseWrite()
+				time.Sleep(100 * time.Millisecond)
+				_ = c.Close()
+			}()
+		}
+	}()
+	p := newPool(t, "http://"+ln.Addr().String(), options())
+	var c Call
+	prepare(&c, newPool(t, s.url(), options()))
+	c.Request.SetBody(make([]byte, 32<<20))
+	if err := p.Do(&c); err != nil || c.Header.StatusCode() != 413 {
+		t.Fatalf("unexpected answer; got %d, %v; want 413", c.Header.StatusCode(), err)
+	}
+	c.Close()
+	if n := p.Open(); n != 0 {
+		t.Fatalf("unexpected number of open connections; got %d; want 0", n)
 	}
 }
