@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	vm "github.com/VictoriaMetrics/metrics"
+
 	"github.com/tallygate/tallygate/gateway/internal/counter"
 	"github.com/tallygate/tallygate/gateway/internal/follow"
 	"github.com/tallygate/tallygate/gateway/internal/pipeline"
@@ -73,7 +75,26 @@ func Run(ctx context.Context, conf *config.Config, configName, version string, l
 	}, log)
 	g.balances = follow.NewBalances(conf.Kafka, counters.Apply, log)
 
+	g.measure()
 	return g.serve(ctx, data, admin, records)
+}
+
+// measure registers what is known of the gateway's own state.
+func (g *gateway) measure() {
+	vm.GetOrCreateGauge("tallygate_policy_version", func() float64 {
+		if v := g.pipeline.View(); v != nil {
+			return float64(v.Version)
+		}
+		return 0
+	})
+	vm.GetOrCreateGauge("tallygate_policy_age_seconds", func() float64 { return g.control.Age().Seconds() })
+	vm.GetOrCreateGauge("tallygate_balances_age_seconds", func() float64 { return g.balances.Age().Seconds() })
+	vm.GetOrCreateGauge("tallygate_ready", func() float64 {
+		if g.pipeline.Ready() {
+			return 1
+		}
+		return 0
+	})
 }
 
 // serve runs all parts until ctx is done or one of them fails.

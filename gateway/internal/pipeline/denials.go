@@ -59,9 +59,11 @@ func (d *denials) record(r *Request, denial *Denial) error {
 			d.counts[kind] = c
 		}
 	}
-	if r.key != nil && c.single < denialsPerSecond {
+	// A refusal takes no disk that was promised to a call: without room it is counted.
+	if r.key != nil && c.single < denialsPerSecond && d.p.Spool.Reserve(recordBytes) == nil {
 		c.single++
 		d.mu.Unlock()
+		defer d.p.Spool.Release(recordBytes)
 		return r.recordDenied(denial)
 	}
 	defer d.mu.Unlock()
@@ -109,8 +111,36 @@ func (d *denials) flush() {
 		if c.event == nil {
 			continue
 		}
-		if err := d.p.appendOwn(kind.org, &event.Envelope{Body: &event.Envelope_DenialsCounted{DenialsCounted: c.event}}); err != nil {
-			d.p.Log.Error("cannot record denials", "error", err, "count", c.event.Count)
+		if err := d.write(kind, c.event); err != nil {
+			d.p.Log.Error("cannot record denials yet", "error", err, "key", kind.key, "code", kind.code, "count", c.event.Count)
+			d.keep(kind, c.event)
 		}
 	}
+}
+
+func (d *denials) write(kind denialKind, counted *event.DenialsCounted) error {
+	if err := d.p.Spool.Reserve(recordBytes); err != nil {
+		return err
+	}
+	defer d.p.Spool.Release(recordBytes)
+	return d.p.appendOwn(kind.org, &event.Envelope{Body: &event.Envelope_DenialsCounted{DenialsCounted: counted}})
+}
+
+// keep counts denials that could not be written to the next second.
+func (d *denials) keep(kind denialKind, counted *event.DenialsCounted) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.counts == nil {
+		d.counts = map[denialKind]*denialCount{}
+	}
+	c := d.counts[kind]
+	if c == nil {
+		c = &denialCount{}
+		d.counts[kind] = c
+	}
+	if later := c.event; later != nil {
+		counted.Count += later.Count
+		counted.LastAt = later.LastAt
+	}
+	c.event = counted
 }

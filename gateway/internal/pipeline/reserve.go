@@ -10,14 +10,14 @@ import (
 	"github.com/tallygate/tallygate/schemas/policy"
 )
 
-// completionBytes is the disk that admission reserves for a request's completion.
-// A completion has bounded texts; the rest is a few hundred bytes an attempt.
-const completionBytes = 4 << 10
+// recordBytes is the disk that is reserved for all records of a request before the
+// first is written. Their texts are bounded; the rest is a few hundred bytes an attempt.
+const recordBytes = 8 << 10
 
 // reserve holds the request's estimated cost in every budget of its key, app,
-// team and org, and disk for its final record: in all, or in none.
+// team and org, and disk for its records: in all, or in none.
 func reserve(r *Request) *Denial {
-	if err := r.p.Spool.Reserve(completionBytes); err != nil {
+	if err := r.p.Spool.Reserve(recordBytes); err != nil {
 		return r.deny(apierror.SpoolFull, "", "")
 	}
 	r.reserved = true
@@ -85,7 +85,7 @@ func (r *Request) release() {
 
 func (r *Request) releaseSpool() {
 	if r.reserved {
-		r.p.Spool.Release(completionBytes)
+		r.p.Spool.Release(recordBytes)
 		r.reserved = false
 	}
 }

@@ -18,7 +18,8 @@ func (r *Request) refuse(d *Denial) {
 	r.release()
 	r.finished = true
 	denial := *d
-	if err := r.p.denials.record(r, &denial); err != nil {
+	// A spool that takes nothing takes no record of that either.
+	if err := r.p.denials.record(r, &denial); err != nil && denial.Error != apierror.SpoolFull {
 		denial = notRecorded
 	}
 	r.p.metrics.denied(&denial)
@@ -50,7 +51,7 @@ func (r *Request) respondError(d *Denial) {
 // serveBody answers with a body that the gateway made itself, as soon as that is recorded.
 func (r *Request) serveBody(body []byte) {
 	r.in = append(r.in[:0], body...)
-	if err := r.p.Spool.Reserve(completionBytes); err != nil {
+	if err := r.p.Spool.Reserve(recordBytes); err != nil {
 		r.refuse(r.deny(apierror.SpoolFull, "", ""))
 		return
 	}
