@@ -147,7 +147,8 @@ func (r *Request) answer(a *attempt, api provider.Provider) failure {
 		return r.endAttempt(a, nil, 0, failureOf(err))
 	}
 	if !whole {
-		return r.endAttempt(a, nil, 0, failure{class: provider.ClassGarbage, err: apierror.UpstreamFailed,
+		// All of it was generated, and will be charged.
+		return r.endAttempt(a, nil, len(r.in), failure{class: provider.ClassGarbage, err: apierror.UpstreamFailed,
 			message: "The provider's answer is larger than gateway.upstream.answer_limit_bytes."})
 	}
 	got := &r.got
@@ -171,12 +172,13 @@ func (r *Request) answer(a *attempt, api provider.Provider) failure {
 
 // deliver settles, and then gives the answer in r.in to the client.
 func (r *Request) deliver(contentType string) {
-	r.keepAnswer(contentType, r.in)
 	if err := r.settle(); err != nil {
+		r.forget()
 		r.respondError(&notRecorded)
 		r.put()
 		return
 	}
+	r.keepAnswer(contentType, r.in)
 	resp := &r.ctx.Response
 	resp.SetStatusCode(r.out.status)
 	resp.Header.SetContentType(contentType)

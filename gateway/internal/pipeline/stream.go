@@ -214,11 +214,13 @@ func (s *stream) finish(done *llm.Event) {
 	r.out.kind, r.out.status = event.Outcome_OUTCOME_OK, 200
 	s.forward(done)
 	s.end(failure{})
-	r.keepAnswer("text/event-stream", s.copy)
 	if err := r.settle(); err != nil {
 		// The record is not safe, so the end may not leave.
+		r.forget()
 		s.out = openai.AppendStreamError(s.out[:0], apierror.Internal, "The gateway could not record the call.")
+		return
 	}
+	r.keepAnswer("text/event-stream", s.copy)
 }
 
 // broken records a stream that ended early and tells the client, if it is there.
