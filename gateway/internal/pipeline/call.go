@@ -136,8 +136,7 @@ func (r *Request) refused(a *attempt, api provider.Provider) failure {
 		return r.endAttempt(a, nil, 0, failureOf(err))
 	}
 	e := api.DecodeError(int(a.Status), &r.call.Header, r.in)
-	f := failure{class: e.Class, err: clientError(e.Class), message: e.Message, param: e.Param, retryAfterMs: e.RetryAfterMs}
-	return r.endAttempt(a, nil, 0, f)
+	return r.endAttempt(a, nil, 0, failureSaid(e))
 }
 
 // answer reads a complete answer and gives it to the client.
@@ -156,7 +155,7 @@ func (r *Request) answer(a *attempt, api provider.Provider) failure {
 	if err := api.Decode(got, r.in); err != nil {
 		if e := (*provider.Error)(nil); errors.As(err, &e) {
 			// An error under a 200.
-			return r.endAttempt(a, nil, 0, failure{class: e.Class, err: clientError(e.Class), message: e.Message, param: e.Param})
+			return r.endAttempt(a, nil, 0, failureSaid(e))
 		}
 		return r.endAttempt(a, nil, 0, failure{class: provider.ClassGarbage, err: apierror.UpstreamFailed,
 			message: "The provider's answer is not of the form that its API promises."})
@@ -246,6 +245,17 @@ func failureOf(err error) failure {
 		class = e.Class
 	}
 	return failure{class: class, err: clientError(class)}
+}
+
+// failureSaid is what a provider's own error comes to. Its words reach the client only
+// where they are about the client's request: others name the account that all tenants
+// share, its limits and what is used of them, or the provider's inside.
+func failureSaid(e *provider.Error) failure {
+	f := failure{class: e.Class, err: clientError(e.Class), retryAfterMs: e.RetryAfterMs}
+	if e.Class == provider.ClassInvalid {
+		f.message, f.param = e.Message, e.Param
+	}
+	return f
 }
 
 // clientError is what a client is told about a class of failure.

@@ -329,7 +329,8 @@ func TestAFailureInOnePieceWithContentComesAfterIt(t *testing.T) {
 		ctx.SetBodyString("data: " + chunkRole + "\n\ndata: " + chunkHello + "\n\ndata: {\"error\":{\"message\":\"boom\",\"type\":\"server_error\"}}\n\n")
 	}
 	a := r.chat(helloStream)
-	if a.status != 200 || !strings.Contains(a.body, "hello") || !strings.Contains(a.body, "boom") || strings.Index(a.body, "hello") > strings.Index(a.body, "boom") {
+	before, after, _ := strings.Cut(a.body, "hello")
+	if a.status != 200 || strings.Contains(before, "error") || !strings.Contains(after, "upstream_error") || strings.Contains(after, "boom") {
 		t.Fatalf("unexpected answer: %d %q", a.status, a.body)
 	}
 	c := completed(t, r.records(1))

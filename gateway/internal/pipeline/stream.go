@@ -185,7 +185,8 @@ func (s *stream) decode() failure {
 			s.finish(&ev)
 			return failure{}
 		case llm.EventError:
-			return failure{class: provider.ClassServer, err: apierror.UpstreamFailed, message: ev.Error}
+			// Its words stay here, as those of failureSaid do.
+			return failure{class: provider.ClassServer, err: apierror.UpstreamFailed}
 		case llm.EventContent:
 			if r.out.firstContent.IsZero() {
 				r.out.firstContent = time.Now()
