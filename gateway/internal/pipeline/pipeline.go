@@ -136,6 +136,7 @@ func (r *Request) chat() {
 // Reject answers and records what could not even be read as a request.
 func (p *Pipeline) Reject(ctx *fasthttp.RequestCtx, e *apierror.Error, message string) {
 	r := p.get(ctx)
+	defer r.recovered()
 	r.facts.Operation = NoRoute.Name
 	r.refuse(r.deny(e, "", message))
 }

@@ -87,7 +87,8 @@ func (s *stream) failed(f failure) failure {
 
 // Read implements io.Reader. The end of the stream is recorded before its last
 // bytes are given away.
-func (s *stream) Read(p []byte) (int, error) {
+func (s *stream) Read(p []byte) (n int, err error) {
+	defer s.recovered(&err)
 	for s.sent == len(s.out) {
 		if s.over {
 			return 0, io.EOF
@@ -100,7 +101,7 @@ func (s *stream) Read(p []byte) (int, error) {
 			}
 		}
 	}
-	n := copy(p, s.out[s.sent:])
+	n = copy(p, s.out[s.sent:])
 	s.sent += n
 	return n, nil
 }
@@ -109,7 +110,8 @@ var errClientClosed = errors.New("the client hung up")
 
 // Close implements io.Closer. The server calls it when the last byte was written,
 // or when the client is gone.
-func (s *stream) Close() error {
+func (s *stream) Close() (err error) {
+	defer s.recovered(&err)
 	if !s.open {
 		return nil
 	}
