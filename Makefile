@@ -44,6 +44,10 @@ test-race: engine ## run the packages' own tests under the race detector
 test-system: build engine sdk ## run the whole-system tests: real binaries, official SDKs (TALLYGATE_TEST_KAFKA=real: Apache Kafka)
 	go test -tags system -count 1 -timeout 20m $(TESTFLAGS) ./loadtest/system/...
 
+.PHONY: test-kafka
+test-kafka: build engine ## run the packages' tests that touch Kafka against real Apache Kafka (a JDK and Maven)
+	.ci/kafka-tests
+
 .PHONY: check
 check: ## run exactly what CI runs
 	.ci/run

@@ -6,21 +6,17 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tallygate/tallygate/schemas/topic"
+	"github.com/tallygate/tallygate/schemas/topic/kafkatest"
 )
 
 func TestReadLog(t *testing.T) {
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(testPartitions, topic.Requests))
-	if err != nil {
-		t.Fatalf("cannot start a broker: %s", err)
-	}
-	defer cluster.Close()
+	brokers := kafkatest.Start(t).Config.Brokers
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	producer, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	producer, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +27,7 @@ func TestReadLog(t *testing.T) {
 			t.Fatalf("cannot produce: %s", err)
 		}
 	}
-	l, err := ReadLog(ctx, cluster.ListenAddrs())
+	l, err := ReadLog(ctx, brokers)
 	if err != nil {
 		t.Fatalf("unexpected error: %s", err)
 	}
@@ -41,14 +37,10 @@ func TestReadLog(t *testing.T) {
 }
 
 func TestReadLogWithoutTopic(t *testing.T) {
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatalf("cannot start a broker: %s", err)
-	}
-	defer cluster.Close()
+	brokers := kafkatest.Empty(t).Config.Brokers
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	if _, err := ReadLog(ctx, cluster.ListenAddrs()); err == nil || !strings.Contains(err.Error(), topic.Requests) {
+	if _, err := ReadLog(ctx, brokers); err == nil || !strings.Contains(err.Error(), topic.Requests) {
 		t.Fatalf("unexpected error where the topic is missing: %v", err)
 	}
 }

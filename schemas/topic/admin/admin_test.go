@@ -1,4 +1,4 @@
-package admin
+package admin_test
 
 import (
 	"context"
@@ -9,26 +9,17 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tallygate/tallygate/schemas/config"
 	"github.com/tallygate/tallygate/schemas/topic"
+	"github.com/tallygate/tallygate/schemas/topic/admin"
+	"github.com/tallygate/tallygate/schemas/topic/kafkatest"
 )
 
 func cluster(t *testing.T) *kgo.Client {
 	t.Helper()
-	c, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatalf("cannot start a broker: %s", err)
-	}
-	t.Cleanup(c.Close)
-	cl, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...))
-	if err != nil {
-		t.Fatalf("cannot make a client: %s", err)
-	}
-	t.Cleanup(cl.Close)
-	return cl
+	return kafkatest.Empty(t).Client
 }
 
 func kafka(partitions int) config.Kafka {
@@ -42,7 +33,7 @@ func TestEnsureTopicsByManyAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			if err := EnsureTopics(ctx, cl, kafka(3)); err != nil {
+			if err := admin.EnsureTopics(ctx, cl, kafka(3)); err != nil {
 				t.Errorf("unexpected error: %s", err)
 			}
 		})
@@ -81,8 +72,8 @@ func TestEnsureTopicsRefuses(t *testing.T) {
 		if _, err := kadm.NewClient(cl).CreateTopic(t.Context(), 5, 1, nil, topic.Requests); err != nil {
 			t.Fatalf("cannot make a topic: %s", err)
 		}
-		err := EnsureTopics(t.Context(), cl, cfg)
-		if !errors.Is(err, ErrUnfit) || !strings.Contains(err.Error(), want) {
+		err := admin.EnsureTopics(t.Context(), cl, cfg)
+		if !errors.Is(err, admin.ErrUnfit) || !strings.Contains(err.Error(), want) {
 			t.Fatalf("unexpected error; got %v; want one with %q", err, want)
 		}
 	}
@@ -98,7 +89,7 @@ func TestEnsureTopicsWithoutBroker(t *testing.T) {
 	defer cl.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	if err := EnsureTopics(ctx, cl, kafka(3)); err == nil || errors.Is(err, ErrUnfit) {
+	if err := admin.EnsureTopics(ctx, cl, kafka(3)); err == nil || errors.Is(err, admin.ErrUnfit) {
 		t.Fatalf("unexpected error; got %v; want one that is worth another try", err)
 	}
 }

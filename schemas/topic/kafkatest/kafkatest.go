@@ -33,8 +33,26 @@ type Kafka struct {
 	Admin  *kadm.Client
 }
 
-// Start returns a broker for one test.
+// Start returns a broker with Tallygate's topics for one test.
 func Start(t testing.TB) *Kafka {
+	t.Helper()
+	k := Empty(t)
+	ctx, cancel := context.WithTimeout(t.Context(), setupTimeout)
+	defer cancel()
+	for {
+		err := admin.EnsureTopics(ctx, k.Client, k.Config)
+		if err == nil {
+			return k
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("cannot make the topics: %v", err)
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+// Empty returns a broker without topics of Tallygate for one test.
+func Empty(t testing.TB) *Kafka {
 	t.Helper()
 	k := &Kafka{Config: config.Kafka{Partitions: Partitions, Replication: 1, MinInSync: 1, CreateTopics: true}}
 	given := os.Getenv("TALLYGATE_KAFKA_BROKERS")
@@ -55,21 +73,12 @@ func Start(t testing.TB) *Kafka {
 	}
 	t.Cleanup(k.Client.Close)
 	k.Admin = kadm.NewClient(k.Client)
-	ctx, cancel := context.WithTimeout(t.Context(), setupTimeout)
-	defer cancel()
 	if given != "" {
+		ctx, cancel := context.WithTimeout(t.Context(), setupTimeout)
+		defer cancel()
 		k.reset(ctx, t)
 	}
-	for {
-		err := admin.EnsureTopics(ctx, k.Client, k.Config)
-		if err == nil {
-			return k
-		}
-		if ctx.Err() != nil {
-			t.Fatalf("cannot make the topics: %v", err)
-		}
-		time.Sleep(200 * time.Millisecond)
-	}
+	return k
 }
 
 // reset deletes what earlier tests left behind.
