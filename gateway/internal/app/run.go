@@ -112,18 +112,21 @@ func (g *gateway) serve(ctx context.Context, data, admin net.Listener, records *
 		})
 	}
 	stopPipeline := make(chan struct{})
-	start(func() error { g.pipeline.Run(stopPipeline); return nil })
+	pipelineEnded := make(chan struct{})
+	start(func() error { defer close(pipelineEnded); g.pipeline.Run(stopPipeline); return nil })
 	start(func() error { return records.run(kafkaCtx) })
 	start(func() error { return g.control.Run(kafkaCtx) })
 	start(func() error { return g.balances.Run(kafkaCtx) })
 	start(func() error {
-		select {
-		case <-g.balances.Ready():
-			g.pipeline.SetReady()
-			<-g.control.Ready()
-			g.log.Info("ready", "addr", data.Addr().String(), "admin", admin.Addr().String(), "replica", records.replica, "spool", fmt.Sprintf("%016x", records.spool.ID()))
-		case <-kafkaCtx.Done():
+		for _, ready := range [...]<-chan struct{}{g.balances.Ready(), g.control.Ready()} {
+			select {
+			case <-ready:
+			case <-kafkaCtx.Done():
+				return nil
+			}
 		}
+		g.pipeline.SetReady()
+		g.log.Info("ready", "addr", data.Addr().String(), "admin", admin.Addr().String(), "replica", records.replica, "spool", fmt.Sprintf("%016x", records.spool.ID()))
 		return nil
 	})
 	http1 := server.New(&g.conf.Gateway, g.pipeline, g.log)
@@ -148,7 +151,9 @@ func (g *gateway) serve(ctx context.Context, data, admin net.Listener, records *
 	if e := http1.Shutdown(drain); e != nil {
 		g.log.Warn("calls are still running at the end of drain_timeout and are cut", "error", e)
 	}
+	// The counts of the last second are written before the spool is closed.
 	close(stopPipeline)
+	<-pipelineEnded
 	err = errors.Join(err, records.close(drain))
 	stopKafka()
 	_ = adminServer.Close()
