@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/tallygate/tallygate/gateway/internal/throttle"
 	"github.com/tallygate/tallygate/schemas/config"
 	"github.com/tallygate/tallygate/schemas/event"
 	"github.com/tallygate/tallygate/schemas/policy"
@@ -71,7 +72,7 @@ func (c *Control) apply(records []*kgo.Record) {
 // reads on until that is so. Replicas that start at once write the same command;
 // all but the first are no-ops.
 func (c *Control) declare(ctx context.Context, cl *kgo.Client) error {
-	trouble := throttle{log: c.log}
+	trouble := throttle.Throttle{Log: c.log}
 	for ctx.Err() == nil {
 		ev := c.state.Diff(c.declared)
 		if ev == nil {
@@ -85,7 +86,7 @@ func (c *Control) declare(ctx context.Context, cl *kgo.Client) error {
 			return fmt.Errorf("cannot encode the declared policy: %w", err)
 		}
 		if err := cl.ProduceSync(ctx, &kgo.Record{Topic: c.topic, Value: value}).FirstErr(); err != nil {
-			trouble.warn("cannot write the declared policy to the control log; trying on", "error", err)
+			trouble.Warn("cannot write the declared policy to the control log; trying on", "error", err)
 			pause(ctx)
 			continue
 		}
@@ -94,7 +95,7 @@ func (c *Control) declare(ctx context.Context, cl *kgo.Client) error {
 		for before := c.state.Version; c.state.Version == before && ctx.Err() == nil; {
 			fetches := cl.PollFetches(ctx)
 			if err := fetches.Err0(); err != nil && ctx.Err() == nil {
-				trouble.warn("cannot read the control log; trying on", "error", err)
+				trouble.Warn("cannot read the control log; trying on", "error", err)
 			}
 			c.apply(fetches.Records())
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/tallygate/tallygate/gateway/internal/throttle"
 	"github.com/tallygate/tallygate/schemas/config"
 	"github.com/tallygate/tallygate/schemas/topic"
 	"github.com/tallygate/tallygate/schemas/topic/admin"
@@ -23,8 +24,6 @@ import (
 const (
 	// retryPause is between tries while Kafka is away.
 	retryPause = 500 * time.Millisecond
-	// quietFor is how long the same trouble is not logged again.
-	quietFor = 10 * time.Second
 	// fetchWait is how long a broker may hold back an empty answer. It is also the
 	// granularity of Age.
 	fetchWait = 500 * time.Millisecond
@@ -93,7 +92,7 @@ func (t *tail) run(ctx context.Context, opts []kgo.Opt, batch func([]*kgo.Record
 		return err
 	}
 	caught := false
-	trouble := throttle{log: t.log}
+	trouble := throttle.Throttle{Log: t.log}
 	for {
 		if !caught && len(ends) == 0 {
 			caught = true
@@ -107,7 +106,7 @@ func (t *tail) run(ctx context.Context, opts []kgo.Opt, batch func([]*kgo.Record
 			return nil
 		}
 		fetches.EachError(func(_ string, p int32, err error) {
-			trouble.warn("cannot read from Kafka; the state in memory stays in use", "partition", p, "error", err)
+			trouble.Warn("cannot read from Kafka; the state in memory stays in use", "partition", p, "error", err)
 		})
 		if records := fetches.Records(); len(records) > 0 {
 			batch(records)
@@ -124,7 +123,7 @@ func (t *tail) run(ctx context.Context, opts []kgo.Opt, batch func([]*kgo.Record
 // writes transactions or tombstones to these topics, so the record before the end
 // is there to be read.
 func (t *tail) ends(ctx context.Context, cl *kgo.Client) (map[int32]int64, error) {
-	trouble := throttle{log: t.log}
+	trouble := throttle.Throttle{Log: t.log}
 	for {
 		ends, err := t.tryEnds(ctx, cl)
 		switch {
@@ -136,7 +135,7 @@ func (t *tail) ends(ctx context.Context, cl *kgo.Client) (map[int32]int64, error
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		}
-		trouble.warn("Kafka is not reachable yet; trying on", "brokers", t.conf.Brokers, "error", err)
+		trouble.Warn("Kafka is not reachable yet; trying on", "brokers", t.conf.Brokers, "error", err)
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
@@ -170,20 +169,4 @@ func (t *tail) tryEnds(ctx context.Context, cl *kgo.Client) (map[int32]int64, er
 		}
 	})
 	return ends, nil
-}
-
-// throttle logs trouble that repeats, now and then, with how often it was not said.
-type throttle struct {
-	log     *slog.Logger
-	last    time.Time
-	dropped int
-}
-
-func (t *throttle) warn(msg string, args ...any) {
-	if time.Since(t.last) < quietFor {
-		t.dropped++
-		return
-	}
-	t.log.Warn(msg, append(args, "not_logged", t.dropped)...)
-	t.last, t.dropped = time.Now(), 0
 }

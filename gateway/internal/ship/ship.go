@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tallygate/tallygate/gateway/internal/spool"
+	"github.com/tallygate/tallygate/gateway/internal/throttle"
 	"github.com/tallygate/tallygate/schemas/config"
 	"github.com/tallygate/tallygate/schemas/topic"
 )
@@ -68,7 +69,7 @@ type Shipper struct {
 	ahead   ahead
 	shipped atomic.Uint64
 	refused atomic.Uint64
-	trouble throttle
+	trouble throttle.Throttle
 }
 
 // Options are what a Shipper may be given; all have defaults.
@@ -89,7 +90,7 @@ func New(cl *kgo.Client, l *spool.Log, o Options) *Shipper {
 	}
 	s := &Shipper{spool: l, cl: cl, topic: o.Topic}
 	s.ahead.init()
-	s.trouble.log = o.Log.With("spool", fmt.Sprintf("%016x", l.ID()))
+	s.trouble.Log = o.Log.With("spool", fmt.Sprintf("%016x", l.ID()))
 	return s
 }
 
@@ -197,7 +198,7 @@ func (s *Shipper) promise(r *kgo.Record, err error) {
 	it := r.Context.Value(itemKey{}).(*item)
 	if err != nil && !errors.Is(err, kgo.ErrClientClosed) {
 		s.refused.Add(1)
-		s.trouble.warn("Kafka refused a record; it stays in the spool and is sent again", "partition", r.Partition, "error", err)
+		s.trouble.Warn("Kafka refused a record; it stays in the spool and is sent again", "partition", r.Partition, "error", err)
 	}
 	next, pos, count := s.ahead.finish(it, err)
 	if count > 0 {
@@ -215,7 +216,7 @@ func (s *Shipper) checkpointOften(ctx context.Context) {
 		}
 		if err := s.spool.Checkpoint(); err != nil {
 			// The records are with Kafka all the same; only the disk is not freed.
-			s.trouble.warn("cannot write down what Kafka has of the spool; trying on", "error", err)
+			s.trouble.Warn("cannot write down what Kafka has of the spool; trying on", "error", err)
 		}
 	}
 }
