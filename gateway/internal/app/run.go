@@ -71,6 +71,9 @@ func Run(ctx context.Context, conf *config.Config, configName, version string, l
 	g.control = follow.NewControl(conf.Kafka, prepared.Declared, "config:"+filepath.Base(configName), func(s *policy.Snapshot) {
 		v := builder.Build(s)
 		g.pipeline.SetView(v)
+		for _, why := range v.Missing {
+			log.Warn("a target cannot be used", "reason", why)
+		}
 		log.Info("policy in use", "version", v.Version, "keys", v.Keys())
 	}, log)
 	g.balances = follow.NewBalances(conf.Kafka, counters.Apply, log)

@@ -164,6 +164,10 @@ func (p *Pool) put(c *conn, now time.Time) {
 	if old := s.push(c, now.Add(-p.opts.IdleTimeout)); old != nil {
 		p.discard(old)
 	}
+	if p.closed.Load() {
+		// Close may have been there before the connection was.
+		p.Close()
+	}
 }
 
 // discard closes a connection. TLS's goodbye is left out: it could wait for a

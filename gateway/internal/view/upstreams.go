@@ -69,3 +69,22 @@ func (u *Upstreams) Get(p *policy.Provider) (*Upstream, error) {
 	u.open[k] = up
 	return up, nil
 }
+
+// closeUnused closes the connections to providers that no target leads to. Get
+// opens new ones if they come back.
+func (u *Upstreams) closeUnused(models map[string]*Model) {
+	used := map[*Upstream]bool{}
+	for _, m := range models {
+		for i := range m.Targets {
+			used[m.Targets[i].Upstream] = true
+		}
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for k, up := range u.open {
+		if !used[up] {
+			up.Pool.Close()
+			delete(u.open, k)
+		}
+	}
+}

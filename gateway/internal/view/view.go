@@ -4,6 +4,7 @@
 package view
 
 import (
+	"fmt"
 	"sort"
 	"time"
 
@@ -17,6 +18,8 @@ import (
 // View is one policy version, ready to decide by. It never changes.
 type View struct {
 	Version uint64
+	// Missing says of each target that cannot be used why that is, in no order.
+	Missing []string
 	keys    map[key.Digest]*Key
 }
 
@@ -47,8 +50,6 @@ type Model struct {
 	*policy.Model
 	// Targets are those whose provider is usable, in order.
 	Targets []Target
-	// Missing says why there is no target, if there is none.
-	Missing string
 	// CreatedAt is when this view first listed it, seconds since the Unix epoch.
 	CreatedAt int64
 }
@@ -71,14 +72,16 @@ type Builder struct {
 	Prices    *price.List
 }
 
-// Build resolves a snapshot.
+// Build resolves a snapshot. Connections to providers that it has no more are
+// closed, once the calls on them have ended.
 func (b *Builder) Build(s *policy.Snapshot) *View {
 	v := &View{Version: s.Version, keys: make(map[key.Digest]*Key, len(s.Keys))}
 	models := make(map[string]*Model, len(s.Models))
 	created := time.Now().Unix()
 	for id, m := range s.Models {
-		models[id] = b.model(m, created)
+		models[id] = b.model(v, m, created)
 	}
+	b.Upstreams.closeUnused(models)
 	// Every counter that a rule names is attached once and shared by the keys under it.
 	for digest, k := range s.Keys {
 		v.keys[digest] = b.key(k, models, created)
@@ -86,12 +89,12 @@ func (b *Builder) Build(s *policy.Snapshot) *View {
 	return v
 }
 
-func (b *Builder) model(m *policy.Model, created int64) *Model {
-	out := &Model{Model: m, CreatedAt: created, Missing: "it has no target"}
+func (b *Builder) model(v *View, m *policy.Model, created int64) *Model {
+	out := &Model{Model: m, CreatedAt: created}
 	for _, t := range m.Targets {
 		up, err := b.Upstreams.Get(t.Provider)
 		if err != nil {
-			out.Missing = err.Error()
+			v.Missing = append(v.Missing, fmt.Sprintf("model %q: %s", m.ID, err))
 			continue
 		}
 		out.Targets = append(out.Targets, Target{
