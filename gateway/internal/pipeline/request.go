@@ -1,8 +1,10 @@
 package pipeline
 
 import (
+	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/valyala/fasthttp"
 
@@ -180,14 +182,22 @@ func shrink(b []byte) []byte {
 	return b[:0]
 }
 
-// keep copies at most max bytes of what the client sent into the request, and
-// returns them as a string that is valid until the request is given back.
+// keep copies at most max bytes of what a client or provider sent into the request,
+// and returns them as a string that is valid until the request is given back. It is
+// UTF-8, as the texts of events must be: what is not is replaced.
 func (r *Request) keep(b []byte, max int) string {
 	if len(b) > max {
+		// Not in the middle of a character.
+		for from := max - utf8.UTFMax; max > from && !utf8.RuneStart(b[max]); {
+			max--
+		}
 		b = b[:max]
 	}
 	if len(b) == 0 {
 		return ""
+	}
+	if !utf8.Valid(b) {
+		return strings.ToValidUTF8(string(b), "\ufffd")
 	}
 	// Growing moves later texts only: earlier strings keep the old array alive.
 	start := len(r.text)
