@@ -148,12 +148,20 @@ func (g *gateway) serve(ctx context.Context, data, admin net.Listener, records *
 		g.log.Info("stopping: no new calls are taken", "drain_timeout", g.conf.Gateway.DrainTimeout)
 	case err = <-failed:
 	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(g.conf.Gateway.DrainTimeout, time.Second))
+	timeout := max(g.conf.Gateway.DrainTimeout, time.Second)
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
 	g.pipeline.SetDraining()
+	// Calls get three quarters of the time: those that are cut must still be recorded,
+	// and their records shipped.
+	cut := time.AfterFunc(timeout-timeout/4, func() {
+		g.log.Warn("calls are still running at three quarters of drain_timeout and are cut")
+		g.pipeline.Cut()
+	})
 	if e := http1.Shutdown(drain); e != nil {
-		g.log.Warn("calls are still running at the end of drain_timeout and are cut", "error", e)
+		g.log.Warn("calls are still running at the end of drain_timeout", "error", e)
 	}
+	cut.Stop()
 	// The counts of the last second are written before the spool is closed.
 	close(stopPipeline)
 	<-pipelineEnded

@@ -71,7 +71,7 @@ func (r *Request) try(t *view.Target) failure {
 	r.calling = true
 	r.watch.Unlock()
 	if err := up.Pool.Do(call); err != nil {
-		return r.endAttempt(a, nil, 0, failureOf(err))
+		return r.endAttempt(a, nil, 0, r.failureOf(err))
 	}
 	a.FirstByteNs = uint64(max(call.FirstByteAt.Sub(call.StartedAt), 0))
 	a.Status = uint32(call.Header.StatusCode())
@@ -133,7 +133,7 @@ func billed(a *attempt, class provider.Class, outputBytes int) bool {
 func (r *Request) refused(a *attempt, api provider.Provider) failure {
 	_, err := r.readAll(refusalMax)
 	if errors.Is(err, upstream.ErrAborted) {
-		return r.endAttempt(a, nil, 0, failureOf(err))
+		return r.endAttempt(a, nil, 0, r.failureOf(err))
 	}
 	e := api.DecodeError(int(a.Status), &r.call.Header, r.in)
 	return r.endAttempt(a, nil, 0, failureSaid(e))
@@ -143,7 +143,7 @@ func (r *Request) refused(a *attempt, api provider.Provider) failure {
 func (r *Request) answer(a *attempt, api provider.Provider) failure {
 	whole, err := r.readAll(r.p.Config.Gateway.Upstream.AnswerLimitBytes)
 	if err != nil {
-		return r.endAttempt(a, nil, 0, failureOf(err))
+		return r.endAttempt(a, nil, 0, r.failureOf(err))
 	}
 	if !whole {
 		// All of it was generated, and will be charged.
@@ -216,6 +216,10 @@ func (r *Request) fail(f *failure) {
 	case provider.ClassTimeout:
 		o.kind = event.Outcome_OUTCOME_TIMEOUT
 	case provider.ClassClientClosed:
+		if f.err == apierror.Draining {
+			o.kind = event.Outcome_OUTCOME_INTERNAL_ERROR
+			break
+		}
 		// 499 as nginx has it: nobody will read it.
 		o.kind, o.status, o.code = event.Outcome_OUTCOME_CLIENT_CLOSED, 499, ""
 	case provider.ClassInvalid:
@@ -233,8 +237,11 @@ func (r *Request) fail(f *failure) {
 }
 
 // failureOf understands an error of the connection to a provider.
-func failureOf(err error) failure {
+func (r *Request) failureOf(err error) failure {
 	if errors.Is(err, upstream.ErrAborted) {
+		if r.p.watcher.cut.Load() {
+			return failure{class: provider.ClassClientClosed, err: apierror.Draining}
+		}
 		return failure{class: provider.ClassClientClosed, err: apierror.UpstreamFailed}
 	}
 	if errors.Is(err, upstream.ErrSaturated) {

@@ -61,6 +61,10 @@ func (p *Pipeline) Ready() bool { return p.ready.Load() && p.view.Load() != nil 
 // SetDraining makes new requests get 503: another replica will answer them.
 func (p *Pipeline) SetDraining() { p.draining.Store(true) }
 
+// Cut ends the calls that are running, for a process that can wait for them no
+// longer. They are answered with an error, billed by what was forwarded, and recorded.
+func (p *Pipeline) Cut() { p.watcher.cut.Store(true) }
+
 // Run does what must be done in the background, until stop is closed: it looks
 // for clients that hung up, and writes counted denials each second.
 func (p *Pipeline) Run(stop <-chan struct{}) {

@@ -338,3 +338,27 @@ func TestAFailureInOnePieceWithContentComesAfterIt(t *testing.T) {
 		t.Fatalf("unexpected record: %v", c)
 	}
 }
+
+// TestCallsAreCutAtTheEnd ends a stream and a call without one that the provider
+// does not end.
+func TestCallsAreCutAtTheEnd(t *testing.T) {
+	r := newRig(t, "budgets: [{amount_usd: 1, window: total}]")
+	release := make(chan struct{})
+	defer close(release)
+	f := func(body string, ends int, check func(*answer) bool) {
+		t.Helper()
+		a := r.chat(body)
+		if !check(a) || !strings.Contains(a.body, `"draining"`) {
+			t.Fatalf("unexpected answer: %d %s", a.status, a.body)
+		}
+		c := completed(t, r.records(ends))
+		if c.Outcome != event.Outcome_OUTCOME_INTERNAL_ERROR || c.ErrorCode != "draining" || c.CostNanos == 0 || len(c.Settlements) != 1 {
+			t.Fatalf("unexpected record: %v", c)
+		}
+	}
+	r.provider = streamLines(release, chunkRole, chunkHello, "wait")
+	time.AfterFunc(300*time.Millisecond, r.pipeline.Cut)
+	f(helloStream, 1, func(a *answer) bool { return a.status == 200 && strings.Contains(a.body, "hello") })
+	r.provider = func(*fasthttp.RequestCtx) { <-release }
+	f(hello, 2, func(a *answer) bool { return a.status == 503 })
+}

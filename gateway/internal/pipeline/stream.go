@@ -96,7 +96,7 @@ func (s *stream) Read(p []byte) (n int, err error) {
 		s.out, s.sent = s.out[:0], 0
 		if f := s.pump(); f.class != "" {
 			s.broken(f)
-			if f.class == provider.ClassClientClosed {
+			if f.class == provider.ClassClientClosed && f.err != apierror.Draining {
 				return 0, errClientClosed
 			}
 		}
@@ -164,7 +164,7 @@ func (s *stream) pump() failure {
 			// An end without the terminal event is a cut, whatever the connection says.
 			return failure{class: provider.ClassCut, err: apierror.UpstreamFailed, message: "The provider's stream ended early."}
 		default:
-			return failureOf(err)
+			return r.failureOf(err)
 		}
 	}
 }
@@ -235,10 +235,12 @@ func (s *stream) broken(f failure) {
 	}
 	o := &r.out
 	o.status = 200
-	switch f.class {
-	case provider.ClassClientClosed:
+	switch {
+	case f.err == apierror.Draining:
+		o.kind, o.code = event.Outcome_OUTCOME_INTERNAL_ERROR, f.err.Code
+	case f.class == provider.ClassClientClosed:
 		o.kind = event.Outcome_OUTCOME_CLIENT_CLOSED
-	case provider.ClassTimeout:
+	case f.class == provider.ClassTimeout:
 		o.kind, o.code = event.Outcome_OUTCOME_TIMEOUT, f.err.Code
 	default:
 		o.kind, o.code = event.Outcome_OUTCOME_UPSTREAM_ERROR, f.err.Code

@@ -18,6 +18,8 @@ const (
 // watcher closes the provider's call of a client that hung up. The server gives
 // no sign of that while a handler runs, so the watcher looks at the socket.
 type watcher struct {
+	// cut makes it close all calls.
+	cut    atomic.Bool
 	next   atomic.Uint32
 	shards [watchShards]watchShard
 }
@@ -70,20 +72,20 @@ func (w *watcher) run(stop <-chan struct{}) {
 			return
 		case now := <-tick.C:
 			for i := range w.shards {
-				w.shards[i].look(now)
+				w.shards[i].look(now, w.cut.Load())
 			}
 		}
 	}
 }
 
-// look aborts the calls of requests whose client hung up. A request cannot leave
-// the shard meanwhile, so its connection is still its own.
-func (s *watchShard) look(now time.Time) {
+// look aborts the calls of requests whose client hung up, or all if cut is set. A
+// request cannot leave the shard meanwhile, so its connection is still its own.
+func (s *watchShard) look(now time.Time, cut bool) {
 	s.Lock()
 	defer s.Unlock()
 	for _, r := range s.requests {
 		// Most calls are short: those are not worth a system call.
-		if now.Sub(r.received) < watchEvery || !hungUp(r.ctx.Conn()) {
+		if !cut && (now.Sub(r.received) < watchEvery || !hungUp(r.ctx.Conn())) {
 			continue
 		}
 		r.watch.Lock()
