@@ -28,7 +28,7 @@ type Gateway struct {
 	WriteTimeout time.Duration `yaml:"write_timeout"`
 	// ConnectionLimit is the most client connections; further ones get 503. Default 50000.
 	ConnectionLimit int `yaml:"connection_limit"`
-	// DrainTimeout is how long a stopping gateway waits for calls and for Kafka. Default 30s.
+	// DrainTimeout is how long a stopping gateway waits for calls and for Kafka; calls that are still running after three quarters of it are cut and recorded. Default 30s.
 	DrainTimeout time.Duration `yaml:"drain_timeout"`
 	// Upstream bounds calls to providers.
 	Upstream Upstream `yaml:"upstream"`

@@ -89,6 +89,8 @@ var (
 		Do: "Try again later; raise gateway.upstream.connection_limit."}
 	SpoolFull = &Error{Code: "spool_full", Status: 503, Type: typeServer, Message: "The gateway cannot record calls at present and takes none.",
 		Do: "Try again later. Administrators: check that Kafka is reachable, or raise spool.quota_bytes."}
+	TooManyConnections = &Error{Code: "too_many_connections", Status: 503, Type: typeServer, Message: "The gateway has as many connections as it takes.",
+		Do: "Use fewer connections, or try again later; raise gateway.connection_limit."}
 	NotReady = &Error{Code: "not_ready", Status: 503, Type: typeServer, Message: "The gateway has not read its policy yet.",
 		Do: "Try again in a few seconds. Administrators: check that Kafka is reachable."}
 	Draining = &Error{Code: "draining", Status: 503, Type: typeServer, Message: "The gateway is shutting down.",
@@ -105,7 +107,7 @@ func All() []*Error {
 		BudgetSpent, RateLimited, UpstreamRate, HeadersTooLarge,
 		Internal, NotImplemented,
 		UpstreamAuth, UpstreamFailed,
-		BudgetUnknown, Draining, Saturated, NoTarget, NotReady, SpoolFull, UpstreamOverloaded, UpstreamQuota,
+		BudgetUnknown, Draining, Saturated, NoTarget, NotReady, SpoolFull, TooManyConnections, UpstreamOverloaded, UpstreamQuota,
 		UpstreamTimeout,
 	}
 }

@@ -98,7 +98,11 @@ func (s *watchShard) look(now time.Time, cut bool) {
 
 // hungUp looks at a socket without taking anything from it.
 func hungUp(c net.Conn) bool {
-	if u, ok := c.(interface{ NetConn() net.Conn }); ok {
+	for {
+		u, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
 		c = u.NetConn()
 	}
 	sc, ok := c.(syscall.Conn)

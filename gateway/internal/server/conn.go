@@ -46,8 +46,16 @@ type boundedConn struct {
 // unread bytes resets it, and a client that is still sending would then see a broken
 // connection in place of the error that it was sent.
 func linger(c net.Conn) {
-	if b, ok := c.(*boundedConn); ok {
-		b.linger = true
+	for {
+		if b, ok := c.(*boundedConn); ok {
+			b.linger = true
+			return
+		}
+		inner, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			return
+		}
+		c = inner.NetConn()
 	}
 }
 

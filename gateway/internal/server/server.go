@@ -19,23 +19,25 @@ import (
 
 // Server is the data plane.
 type Server struct {
-	http     *fasthttp.Server
-	pipeline *pipeline.Pipeline
+	connectionLimit int
+	http            *fasthttp.Server
+	pipeline        *pipeline.Pipeline
 }
 
 // New returns the data plane's server. It does not listen yet.
 func New(conf *config.Gateway, p *pipeline.Pipeline, log *slog.Logger) *Server {
-	s := &Server{pipeline: p}
+	s := &Server{pipeline: p, connectionLimit: conf.ConnectionLimit}
 	s.http = &fasthttp.Server{
-		Name:                          "tallygate",
-		NoDefaultServerHeader:         true,
-		Handler:                       s.serve,
-		ErrorHandler:                  s.unreadable,
-		ReadTimeout:                   conf.ReadTimeout,
-		IdleTimeout:                   conf.IdleTimeout,
-		MaxRequestBodySize:            int(conf.BodyLimitBytes),
-		ReadBufferSize:                conf.HeaderLimitBytes,
-		Concurrency:                   conf.ConnectionLimit,
+		Name:                  "tallygate",
+		NoDefaultServerHeader: true,
+		Handler:               s.serve,
+		ErrorHandler:          s.unreadable,
+		ReadTimeout:           conf.ReadTimeout,
+		IdleTimeout:           conf.IdleTimeout,
+		MaxRequestBodySize:    int(conf.BodyLimitBytes),
+		ReadBufferSize:        conf.HeaderLimitBytes,
+		// fullListener keeps the limit and says so in the client's dialect; here it must never be met.
+		Concurrency:                   2 * conf.ConnectionLimit,
 		DisableHeaderNamesNormalizing: false,
 		DisablePreParseMultipartForm:  true,
 		NoDefaultContentType:          true,
@@ -50,7 +52,9 @@ func New(conf *config.Gateway, p *pipeline.Pipeline, log *slog.Logger) *Server {
 }
 
 // Serve serves until Shutdown.
-func (s *Server) Serve(ln net.Listener) error { return s.http.Serve(ln) }
+func (s *Server) Serve(ln net.Listener) error {
+	return s.http.Serve(&fullListener{Listener: ln, server: s, limit: int64(s.connectionLimit)})
+}
 
 // Shutdown stops listening and waits for running calls, at most until ctx is done.
 func (s *Server) Shutdown(ctx context.Context) error { return s.http.ShutdownWithContext(ctx) }
