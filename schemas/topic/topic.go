@@ -38,7 +38,8 @@ const day = 24 * time.Hour
 func All() []Topic {
 	return []Topic{
 		{Name: Control, Single: true},
-		{Name: Requests, Retention: 90 * day},
+		// For ever, as long as the ledger folds from the log's start: see docs/decisions/0005.
+		{Name: Requests},
 		{Name: Payloads, Retention: 7 * day},
 		{Name: Limits, Compacted: true},
 		{Name: Replicas, Single: true, Compacted: true},

@@ -60,7 +60,7 @@ func TestTable(t *testing.T) {
 	if c := names[Control].Configs(1); !names[Control].Single || c["retention.ms"] != "-1" || c["cleanup.policy"] != "delete" {
 		t.Fatalf("the control log must be kept whole, in one partition: %v", c)
 	}
-	if c := names[Requests].Configs(1); c["retention.ms"] != "7776000000" || c["cleanup.policy"] != "delete" {
+	if c := names[Requests].Configs(1); c["retention.ms"] != "-1" || c["cleanup.policy"] != "delete" {
 		t.Fatalf("unexpected settings of the requests: %v", c)
 	}
 	if c := names[Limits].Configs(1); c["cleanup.policy"] != "compact" {
