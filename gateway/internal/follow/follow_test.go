@@ -104,6 +104,15 @@ func (r *replica) latest() *policy.Snapshot {
 	return r.snapshots[len(r.snapshots)-1]
 }
 
+func (r *replica) first() *policy.Snapshot {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.snapshots) == 0 {
+		return nil
+	}
+	return r.snapshots[0]
+}
+
 // run runs until the test ends.
 func run(t *testing.T, f func(context.Context) error) {
 	t.Helper()
@@ -156,7 +165,7 @@ func TestControlDeclares(t *testing.T) {
 		if s := r.latest(); s == nil || s.Models["a"] == nil || s.Models["b"] == nil || len(s.Models["a"].Targets) != 1 {
 			t.Fatalf("unexpected policy when ready: %+v", s)
 		}
-		if len(r.snapshots) == 0 || r.snapshots[0].Models["a"] == nil {
+		if s := r.first(); s == nil || s.Models["a"] == nil {
 			t.Fatalf("a policy was published before what is declared was in it")
 		}
 	}
