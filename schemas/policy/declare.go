@@ -2,6 +2,7 @@ package policy
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -108,8 +109,10 @@ func (d *declarer) rules(kind Kind, id string, budgets []config.Budget, limits [
 
 // Diff returns the control event that turns the state into what is declared, or
 // nil if there is nothing to change. Its command id depends on the change and on
-// the versions that it starts from, so that replicas that start at once write the
-// same command, and all but the first are no-ops.
+// the version of the state that it starts from, so that replicas that start at once
+// write the same command, and all but the first are no-ops. The versions of the
+// entities would not do: one that was removed is at zero again, and what brought it
+// the first time would be taken for a repetition for ever.
 func (s *State) Diff(declared []*event.Change) *event.ControlEvent {
 	ev := &event.ControlEvent{SchemaVersion: event.SchemaVersion}
 	seen := map[Ref]bool{}
@@ -141,7 +144,7 @@ func (s *State) Diff(declared []*event.Change) *event.ControlEvent {
 	if err != nil {
 		panic("BUG: a control event cannot be encoded: " + err.Error())
 	}
-	sum := sha256.Sum256(bytes)
+	sum := sha256.Sum256(binary.BigEndian.AppendUint64(bytes, s.Version))
 	ev.CommandId = sum[:16]
 	return ev
 }

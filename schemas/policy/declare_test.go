@@ -188,3 +188,15 @@ func TestReplicasWithOtherConfigurations(t *testing.T) {
 		t.Fatalf("unexpected state after the retry: %+v, %v", r, s.Refs())
 	}
 }
+
+// TestDeclaredAgainAfterRemoval adds, removes and adds the same entity: the versions
+// that the third event expects are those of the first one, and it must still count.
+func TestDeclaredAgainAfterRemoval(t *testing.T) {
+	s, with := NewState(), declared(t)
+	without := with[:len(with)-1]
+	for offset, want := range [][]*event.Change{without, with, without, with} {
+		if r := apply(s.Diff(want), int64(offset), s); !r.Applied {
+			t.Fatalf("the configuration that was loaded at offset %d is not applied: %s", offset, r.Reason)
+		}
+	}
+}
