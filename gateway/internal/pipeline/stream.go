@@ -215,6 +215,7 @@ func (s *stream) forward(ev *llm.Event) {
 func (s *stream) finish(done *llm.Event) {
 	r := s.r
 	r.out.kind, r.out.status = event.Outcome_OUTCOME_OK, 200
+	r.call.Complete()
 	s.forward(done)
 	s.end(failure{})
 	if err := r.settle(); err != nil {

@@ -204,7 +204,8 @@ func chunkSize(line []byte) (int64, bool) {
 	return n, true
 }
 
-// ended says if all content was read. Of a chunked body the end itself may still be on its way.
-func (b *body) ended() bool {
-	return b.kind != untilEnd && (b.done || b.kind == chunked && b.left == 0)
+// ended says if all content was read. Between two chunks only the caller can know:
+// with complete, no further chunk is expected, just the end.
+func (b *body) ended(complete bool) bool {
+	return b.kind != untilEnd && (b.done || complete && b.kind == chunked && b.left == 0)
 }

@@ -28,7 +28,9 @@ type Call struct {
 	// spoilt says that the connection is of no more use: the answer came before the
 	// request was sent, or was cut or broken.
 	spoilt bool
-	body   body
+	// complete says that the caller knows the answer to be whole.
+	complete bool
+	body     body
 
 	// mu guards what Abort touches.
 	mu      sync.Mutex
@@ -42,7 +44,7 @@ func (c *Call) Reset() {
 	c.Request.Reset()
 	c.Header.Reset()
 	c.StartedAt, c.FirstByteAt, c.Sent = time.Time{}, time.Time{}, false
-	c.pool, c.end, c.spoilt, c.body = nil, time.Time{}, false, body{}
+	c.pool, c.end, c.spoilt, c.complete, c.body = nil, time.Time{}, false, false, body{}
 	c.mu.Lock()
 	c.conn, c.aborted = nil, false
 	c.mu.Unlock()
@@ -153,9 +155,13 @@ func (c *Call) dialing(cancel context.CancelFunc) bool {
 	return !c.aborted
 }
 
-// Close gives the connection back to the pool, if the answer's content was read to
-// its end, or closes it. It does not wait for the end of a chunked answer, which may
-// come a moment after the last data: the connection's next user reads it.
+// Complete says that the answer is whole by its content, as a stream is after its
+// last event, although the end of its framing may still be on its way.
+func (c *Call) Complete() { c.complete = true }
+
+// Close gives the connection back to the pool if the answer was read to its end, and
+// else closes it, which tells the provider to stop. After Complete it does not wait
+// for the end of a chunked answer: the connection's next user reads it.
 func (c *Call) Close() {
 	c.mu.Lock()
 	cn, aborted := c.conn, c.aborted
@@ -163,7 +169,7 @@ func (c *Call) Close() {
 	if cn == nil {
 		return
 	}
-	if aborted || !c.body.ended() || c.spoilt || c.Header.ConnectionClose() {
+	if aborted || !c.body.ended(c.complete) || c.spoilt || c.Header.ConnectionClose() {
 		c.drop()
 		return
 	}

@@ -147,6 +147,7 @@ func TestStreamLeftAtItsLastEvent(t *testing.T) {
 			if _, err := io.ReadFull(readerOf(&c), b[:]); err != nil || string(b[:]) != done {
 				t.Fatalf("unexpected stream with %s; got %q, %v", name, b, err)
 			}
+			c.Complete()
 			c.Close()
 			// The end must be there when the connection is needed again.
 			time.Sleep(50 * time.Millisecond)
@@ -161,8 +162,19 @@ func TestStreamLeftAtItsLastEvent(t *testing.T) {
 	f("a late end in pieces", head+"e\r\n"+done, "\r\n0", "\r\n\r", "\n")
 }
 
-// TestUnreadBodyStopsTheProvider has a caller that leaves in the middle.
+// TestUnreadBodyStopsTheProvider has a caller that leaves in the middle: of a chunk,
+// and between two, where the framing does not tell a whole answer from a half one.
 func TestUnreadBodyStopsTheProvider(t *testing.T) {
+	f := func(name string, size int) {
+		t.Run(name, func(t *testing.T) { leaveAfter(t, size) })
+	}
+	f("within a chunk", 3)
+	f("between chunks", len("hello"))
+}
+
+// leaveAfter reads some bytes of an answer in chunks of five that has no end.
+func leaveAfter(t *testing.T, size int) {
+	t.Helper()
 	stopped := make(chan bool, 1)
 	p := newPool(t, newServer(t, func(c net.Conn, _ *fasthttp.Request) bool {
 		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -177,7 +189,7 @@ func TestUnreadBodyStopsTheProvider(t *testing.T) {
 	if err := p.Do(&c); err != nil {
 		t.Fatalf("unexpected error: %s", err)
 	}
-	if _, err := c.Read(make([]byte, 3)); err != nil {
+	if _, err := io.ReadFull(readerOf(&c), make([]byte, size)); err != nil {
 		t.Fatalf("unexpected error: %s", err)
 	}
 	c.Close()
