@@ -13,10 +13,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/tallygate/tallygate/schemas/freeport"
 )
 
 const (
@@ -228,31 +229,13 @@ func answersWith(url string, status int, text string) func() error {
 	}
 }
 
-// ports are those given out in this run: the system may give one again.
-var ports struct {
-	sync.Mutex
-	given map[string]bool
-}
-
 // freeAddr returns a loopback address on which nothing listens. A process that is
 // started again keeps its address, so it cannot ask for any port at start.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	ports.Lock()
-	defer ports.Unlock()
-	if ports.given == nil {
-		ports.given = map[string]bool{}
+	addr, err := freeport.Addr()
+	if err != nil {
+		t.Fatal(err)
 	}
-	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatalf("cannot find a free port: %s", err)
-		}
-		addr := l.Addr().String()
-		l.Close()
-		if !ports.given[addr] {
-			ports.given[addr] = true
-			return addr
-		}
-	}
+	return addr
 }

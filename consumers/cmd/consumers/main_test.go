@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 	"github.com/tallygate/tallygate/consumers/internal/clickhouse/clickhousetest"
 	"github.com/tallygate/tallygate/consumers/internal/projection/projectiontest"
 	"github.com/tallygate/tallygate/schemas/config"
+	"github.com/tallygate/tallygate/schemas/freeport"
 	"github.com/tallygate/tallygate/schemas/topic"
 	"github.com/tallygate/tallygate/schemas/topic/kafkatest"
 )
@@ -143,12 +143,11 @@ func startProcess(t *testing.T, cfg *config.Config) (stop func()) {
 
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeport.Addr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return addr
 }
 
 func hostOf(url string) string {

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"log/slog"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/tallygate/tallygate/schemas/config"
 	"github.com/tallygate/tallygate/schemas/event"
+	"github.com/tallygate/tallygate/schemas/freeport"
 	"github.com/tallygate/tallygate/schemas/key"
 	"github.com/tallygate/tallygate/schemas/topic"
 )
@@ -55,12 +55,11 @@ func start(t *testing.T, prepare func(*kfake.Cluster)) *process {
 
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeport.Addr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return addr
 }
 
 // until waits for an answer with a status to a call without a key.

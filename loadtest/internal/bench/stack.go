@@ -5,12 +5,12 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 
 	"github.com/tallygate/tallygate/loadtest/internal/load"
+	"github.com/tallygate/tallygate/schemas/freeport"
 	"github.com/tallygate/tallygate/schemas/key"
 )
 
@@ -98,11 +98,11 @@ func (b *bench) startStack(ctx context.Context, targetCPUs, otherCPUs []int) (*s
 }
 
 func (b *bench) startGateway(ctx context.Context, s *stack, cpus []int, kafkaAddr, simulatorAddr string) error {
-	addr, err := freeAddress()
+	addr, err := freeport.Addr()
 	if err != nil {
 		return err
 	}
-	admin, err := freeAddress()
+	admin, err := freeport.Addr()
 	if err != nil {
 		return err
 	}
@@ -133,13 +133,3 @@ func (s *stack) add(name, addr, secret string, p *process) {
 }
 
 func pid(p *process) string { return strconv.Itoa(p.cmd.Process.Pid) }
-
-// freeAddress returns a loopback address on which nobody listens now.
-func freeAddress() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("cannot find a free port: %w", err)
-	}
-	defer ln.Close()
-	return ln.Addr().String(), nil
-}

@@ -16,6 +16,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tallygate/tallygate/deploy/local/internal/process"
+
+	"github.com/tallygate/tallygate/schemas/freeport"
 )
 
 const (
@@ -53,7 +55,7 @@ func Start(ctx context.Context, addr, data string) (*Node, error) {
 	if addr, err = freeAddress(addr); err != nil {
 		return nil, err
 	}
-	controller, err := freeAddress("127.0.0.1:0")
+	controller, err := freeport.Addr()
 	if err != nil {
 		return nil, err
 	}

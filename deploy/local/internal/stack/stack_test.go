@@ -3,7 +3,6 @@ package stack
 import (
 	"bytes"
 	"context"
-	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	"github.com/tallygate/tallygate/deploy/local/internal/engine"
+
+	"github.com/tallygate/tallygate/schemas/freeport"
 )
 
 // newSettings makes a stack of fake programs with addresses and data of its own.
@@ -50,12 +51,11 @@ func newSettings(t *testing.T) (s Settings, stops string) {
 
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeport.Addr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return addr
 }
 
 // running is a stack in this process.
