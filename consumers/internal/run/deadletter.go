@@ -13,9 +13,13 @@ import (
 	"github.com/tallygate/tallygate/schemas/topic"
 )
 
-// deadValueMax is the most bytes of a record that its dead letter keeps, so that the
-// letter itself is never too large for Kafka.
-const deadValueMax = 900 << 10
+// deadValueMax and deadKeyMax are the most bytes of a record's value and key that its
+// dead letter keeps, so that the letter itself is never too large for Kafka. The key is
+// in it twice: as the letter's own as well.
+const (
+	deadValueMax = 900 << 10
+	deadKeyMax   = 4 << 10
+)
 
 // deadRecord is a record that could not be used, and why.
 type deadRecord struct {
@@ -39,11 +43,15 @@ func (e *Engine) setAside(ctx context.Context, dead []deadRecord) error {
 			letter.Value = letter.Value[:deadValueMax]
 			letter.Reason += fmt.Sprintf("; only the first %d of %d bytes are kept", deadValueMax, len(r.Value))
 		}
+		if len(letter.Key) > deadKeyMax {
+			letter.Key = letter.Key[:deadKeyMax]
+			letter.Reason += fmt.Sprintf("; only the first %d of the key's %d bytes are kept", deadKeyMax, len(r.Key))
+		}
 		value, err := letter.MarshalVT()
 		if err != nil {
 			return fmt.Errorf("cannot encode a dead letter: %w", err)
 		}
-		out[i] = &kgo.Record{Topic: topic.DeadLetter, Partition: r.Partition, Key: r.Key, Value: value}
+		out[i] = &kgo.Record{Topic: topic.DeadLetter, Partition: r.Partition, Key: letter.Key, Value: value}
 	}
 	if err := e.client.ProduceSync(ctx, out...).FirstErr(); err != nil {
 		return fmt.Errorf("cannot write to topic %q: %w", topic.DeadLetter, err)

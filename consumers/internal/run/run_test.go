@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tallygate/tallygate/consumers/internal/clickhouse/clickhousetest"
 	"github.com/tallygate/tallygate/consumers/internal/projection"
@@ -146,6 +147,24 @@ func TestUnreadableRecordsAreSetAside(t *testing.T) {
 			t.Errorf("unexpected dead letter of partition %d, offset %d; got %v; want one with %q", x.partition, x.offset, d, x.reason)
 		}
 	}
+}
+
+// A record as large as Kafka takes it is set aside too, wherever its bytes are.
+func TestLargeRecordsAreSetAside(t *testing.T) {
+	f := func(keyBytes, valueBytes int) {
+		t.Helper()
+		k := kafkatest.Start(t)
+		r := &kgo.Record{Topic: topic.Requests, Partition: partition, Key: make([]byte, keyBytes), Value: make([]byte, valueBytes)}
+		if err := k.Client.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		stop := startFor(t, k, newStore(t), audit.Audit{})
+		defer stop()
+		kafkatest.Eventually(t, "the record is passed", func() bool { return committed(t, k, audit.Name) == 1 })
+	}
+	f(0, 990_000)
+	f(990_000, 0)
+	f(490_000, 500_000)
 }
 
 // A row that ClickHouse rejects is found among many; only its record is set aside.
