@@ -37,7 +37,13 @@ func (e *Engine) flush(ctx context.Context, due []*lane) {
 
 	// 1. Set aside what could not be read. If the process dies here, it is set aside
 	// once more: whoever reads dead letters knows them by their position.
-	due = e.each(due, "set records aside", func(l *lane) error { return e.setAside(ctx, l.batch.dead) })
+	due = e.each(due, "set records aside", func(l *lane) error {
+		if err := e.setAside(ctx, l.batch.dead); err != nil {
+			return err
+		}
+		l.batch.dead = nil
+		return nil
+	})
 
 	// 2. Note the range: commit where it begins, with its end as metadata. From here on
 	// whoever takes the partition over makes exactly this batch first.

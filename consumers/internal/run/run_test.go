@@ -149,6 +149,28 @@ func TestUnreadableRecordsAreSetAside(t *testing.T) {
 	}
 }
 
+// A dead letter is written once, however often the rest of its batch is tried.
+func TestUnreadableRecordsAreSetAsideOnce(t *testing.T) {
+	k := kafkatest.Start(t)
+	l := projectiontest.NewLog(t, partition)
+	good := l.Seal(1, "org", &event.Envelope{Body: &event.Envelope_Tick{Tick: &event.Tick{}}})
+	k.Produce(t, topic.Requests, partition, good, []byte("garbage"))
+	s := newStore(t)
+	attempts := 0
+	s.fault = func() string {
+		if attempts++; attempts < 3 {
+			return "before"
+		}
+		return ""
+	}
+	stop := startFor(t, k, s, audit.Audit{})
+	kafkatest.Eventually(t, "all committed", func() bool { return committed(t, k, audit.Name) == 2 })
+	stop()
+	if got := len(k.Read(t, topic.DeadLetter, 1)); got != 1 {
+		t.Fatalf("unexpected number of dead letters after %d attempts; got %d; want 1", attempts, got)
+	}
+}
+
 // A record as large as Kafka takes it is set aside too, wherever its bytes are.
 func TestLargeRecordsAreSetAside(t *testing.T) {
 	f := func(keyBytes, valueBytes int) {
