@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -17,8 +18,15 @@ import (
 // Name of the projection.
 const Name = "rollup"
 
-// minutesPerStatement bounds the size of one statement.
-const minutesPerStatement = 500
+// minutesPerStatement and statementBytes bound the size of one statement: ClickHouse
+// takes no more than 256 KiB.
+const (
+	minutesPerStatement = 500
+	statementBytes      = 192 << 10
+)
+
+// latestMinute is the last one that ClickHouse's DateTime holds.
+var latestMinute = time.Unix(math.MaxUint32, 0).UTC().Truncate(time.Minute)
 
 // Rollup is the projection. It keeps no state.
 type Rollup struct{}
@@ -32,10 +40,13 @@ func (Rollup) Topics() []string { return []string{topic.Requests} }
 // Follows implements projection.Follower: the audit table must have the outcomes first.
 func (Rollup) Follows() string { return audit.Name }
 
-// Apply notes the minute of an outcome.
+// Apply notes the minute of an outcome. An outcome of a clock so wrong that the table
+// cannot hold its minute is in the audit table only.
 func (Rollup) Apply(rows *projection.Rows, rec *projection.Record) error {
-	if at, ok := audit.ReceivedAt(rec); ok {
-		rows.Add(Touched{Org: rec.Event.Org, Minute: projection.Moment(at).Truncate(time.Minute)})
+	at, ok := audit.ReceivedAt(rec)
+	minute := projection.Moment(at).Truncate(time.Minute)
+	if ok && !minute.After(latestMinute) {
+		rows.Add(Touched{Org: rec.Event.Org, Minute: minute})
 	}
 	return nil
 }
@@ -51,6 +62,10 @@ func (Touched) Table() string { return "rollup_minute" }
 
 // Month implements projection.Row.
 func (t Touched) Month() int { return projection.MonthOf(t.Minute) }
+
+// bytes is the most that the pair adds to a statement: the org stands there four
+// times, its bytes may be escaped, and the minute twice.
+func (t Touched) bytes() int { return 4*(2*len(t.Org)+len(", ('', )")) + 2*len("4294967295") }
 
 // Write implements projection.Writer: it computes the touched minutes. The same
 // batch, written again, gives rows that replace the first ones.
@@ -83,8 +98,11 @@ func statements(rows []projection.Row) []minutes {
 	})
 	var out []minutes
 	for len(all) > 0 {
-		n := 1
+		n, bytes := 1, all[0].bytes()
 		for n < len(all) && n < minutesPerStatement && all[n].Month() == all[0].Month() {
+			if bytes += all[n].bytes(); bytes > statementBytes {
+				break
+			}
 			n++
 		}
 		out = append(out, all[:n])

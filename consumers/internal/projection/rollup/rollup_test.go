@@ -135,3 +135,38 @@ func query(t *testing.T, db *clickhouse.Client, text string) (out []string) {
 	}
 	return out
 }
+
+// Whatever an org is called, and however many there are in one batch, its minutes are summed.
+func TestOrgsOfAnyNameAndNumber(t *testing.T) {
+	db := clickhousetest.Migrated(t)
+	l := projectiontest.NewLog(t, 0)
+	orgs := []string{`o'; DROP TABLE requests; --\`, "?", "$1 @x", "\x00\xff", ""}
+	for i := range 500 {
+		orgs = append(orgs, fmt.Sprintf("%0127d", i))
+	}
+	for _, org := range orgs {
+		l.Append(1, org, &event.Envelope{Body: &event.Envelope_Completed{Completed: &event.Completed{
+			Facts: &event.Facts{RequestId: l.ID(), ReceivedAt: l.Now().UnixNano()},
+		}}})
+	}
+	write(t, db, l.Records)
+	if got := query(t, db, "SELECT toInt64(count()), toInt64(uniqExact(org)), toInt64(sum(calls)) FROM rollup_minute FINAL"); got[0] != fmt.Sprint([]any{len(orgs), len(orgs), len(orgs)}) {
+		t.Fatalf("unexpected rows, orgs and calls; got %s; want %d of each", got[0], len(orgs))
+	}
+}
+
+// A clock far off gives a minute that the table cannot hold, and stops nothing.
+func TestMomentsThatNoMinuteHolds(t *testing.T) {
+	db := clickhousetest.Migrated(t)
+	l := projectiontest.NewLog(t, 0)
+	for _, at := range []int64{-1, 1, 4_294_967_220_000_000_000, 7_258_118_400_000_000_000, 1<<63 - 1} {
+		l.Append(1, "org", &event.Envelope{Body: &event.Envelope_Completed{Completed: &event.Completed{
+			Facts: &event.Facts{RequestId: l.ID(), ReceivedAt: at},
+		}}})
+	}
+	write(t, db, l.Records)
+	rows := query(t, db, "SELECT toInt64(toUnixTimestamp(minute)), toInt64(sum(calls)) FROM rollup_minute FINAL GROUP BY minute ORDER BY minute")
+	if want := fmt.Sprint([]string{"[0 2]", "[4294967220 1]"}); fmt.Sprint(rows) != want {
+		t.Fatalf("unexpected minutes and calls; got %v; want %s", rows, want)
+	}
+}
