@@ -29,10 +29,13 @@ type Fold struct {
 	now       int64
 	sequences map[uint64]*sequence
 	requests  map[uuid.UUID]*request
-	expiries  expiries
-	budgets   map[string]*budget
-	dirty     map[string]*budget
-	link      event.LedgerLink
+	// ended are requests that completed while their admission was missing. It may turn
+	// up, and must not open holds then. There are no more of them than events missing.
+	ended    map[uuid.UUID]struct{}
+	expiries expiries
+	budgets  map[string]*budget
+	dirty    map[string]*budget
+	link     event.LedgerLink
 	// policyVersion is what the partition itself names.
 	policyVersion uint64
 	gaps          int
@@ -61,7 +64,9 @@ type request struct {
 	// spool is the one whose part of the balances the request belongs to.
 	spool       uint64
 	provisional bool
-	until       int64
+	// admitted is false if a successor's abandoned came first.
+	admitted bool
+	until    int64
 	// place is the request's index in the fold's expiries, while its holds are open.
 	place int
 	holds []*event.Hold
@@ -71,7 +76,7 @@ type request struct {
 func New(partition int32) *Fold {
 	return &Fold{
 		partition: partition, sequences: map[uint64]*sequence{}, requests: map[uuid.UUID]*request{},
-		budgets: map[string]*budget{}, dirty: map[string]*budget{},
+		ended: map[uuid.UUID]struct{}{}, budgets: map[string]*budget{}, dirty: map[string]*budget{},
 	}
 }
 

@@ -140,6 +140,23 @@ func TestGapMakesBalancesIncomplete(t *testing.T) {
 	}
 }
 
+// A request that completed while its admission was missing has ended: when the
+// admission turns up after all, no hold is opened that nobody would end.
+func TestAdmittedThatTurnsUpAfterItsCompleted(t *testing.T) {
+	s := newScene(t)
+	id, h := s.ID(), hold(0, day, 100)
+	missing := s.Seal(gateway, "org", admitted(id, 0, h))
+	s.append(gateway, completed(id, h, 60))
+	s.append(8, &event.Envelope{Body: &event.Envelope_Abandoned{Abandoned: &event.Abandoned{
+		Facts: &event.Facts{RequestId: id}, AdmittedSpool: gateway, AdmittedPseq: 1, Settlements: []*event.Settlement{{Hold: h, AmountNanos: 100}},
+	}}})
+	offset := s.AppendBytes(missing)
+	s.fold.Apply(s.Records[offset])
+	if b := s.balance(); b.SettledNanos != 60 || b.HeldNanos != 0 || b.Incomplete || s.fold.Open() != 0 {
+		t.Fatalf("unexpected balance; got %v with %d open requests; want 60 settled, nothing held, none open", b, s.fold.Open())
+	}
+}
+
 // The window that is published is that of the latest request, whatever its start.
 func TestBudgetThatChangedItsWindow(t *testing.T) {
 	s := newScene(t)

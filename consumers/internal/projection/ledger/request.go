@@ -15,12 +15,18 @@ func (f *Fold) admitted(ev *event.Envelope, a *event.Admitted) {
 		return
 	}
 	id := projection.UUID(a.GetFacts().GetRequestId())
-	if f.requests[id] != nil {
+	if r := f.requests[id]; r != nil {
 		// Its successor's abandoned overtook it: the holds are charged already.
+		r.admitted = true
 		f.counts.Repeated++
 		return
 	}
-	r := &request{id: id, org: ev.Org, spool: ev.Spool, until: a.HoldsUntil, holds: a.Holds}
+	if _, ok := f.ended[id]; ok {
+		delete(f.ended, id)
+		f.counts.Repeated++
+		return
+	}
+	r := &request{id: id, org: ev.Org, spool: ev.Spool, admitted: true, until: a.HoldsUntil, holds: a.Holds}
 	f.requests[id] = r
 	heap.Push(&f.expiries, r)
 	for _, h := range a.Holds {
@@ -51,6 +57,9 @@ func (f *Fold) completed(ev *event.Envelope, seq *sequence, c *event.Completed) 
 		f.release(r)
 	}
 	delete(f.requests, id)
+	if !r.admitted && len(c.Settlements) > 0 {
+		f.ended[id] = struct{}{}
+	}
 	for _, s := range c.Settlements {
 		f.post(r, s.Hold, EntryCharge, s.AmountNanos)
 		if s.AmountNanos > s.Hold.AmountNanos {
@@ -73,7 +82,8 @@ func (f *Fold) abandoned(ev *event.Envelope, a *event.Abandoned) {
 		f.provisional(r)
 		return
 	}
-	if seq := f.sequences[a.AdmittedSpool]; seq != nil && seq.has(a.AdmittedPseq) {
+	_, ended := f.ended[id]
+	if seq := f.sequences[a.AdmittedSpool]; ended || seq != nil && seq.has(a.AdmittedPseq) {
 		f.counts.Repeated++
 		return
 	}
