@@ -28,16 +28,22 @@ type Topic struct {
 	Single bool
 	// Compacted topics keep the last value of each key.
 	Compacted bool
+	// MaxMessageBytes is the largest record; zero means Kafka's own bound, about 1 MB.
+	MaxMessageBytes int
 	// Retention is how long records are kept; zero means forever.
 	Retention time.Duration
 }
 
 const day = 24 * time.Hour
 
+// ControlMaxBytes is the largest change of policy: some 200,000 keys.
+const ControlMaxBytes = 16 << 20
+
 // All lists every topic.
 func All() []Topic {
 	return []Topic{
-		{Name: Control, Single: true},
+		// A configuration is declared in one record, all or none of it.
+		{Name: Control, Single: true, MaxMessageBytes: ControlMaxBytes},
 		// For ever, as long as the ledger folds from the log's start: see docs/decisions/0005.
 		{Name: Requests},
 		{Name: Payloads, Retention: 7 * day},
@@ -62,6 +68,9 @@ func (t Topic) Configs(minInSync int) map[string]string {
 	}
 	if t.Retention > 0 {
 		c["retention.ms"] = strconv.FormatInt(t.Retention.Milliseconds(), 10)
+	}
+	if t.MaxMessageBytes > 0 {
+		c["max.message.bytes"] = strconv.Itoa(t.MaxMessageBytes)
 	}
 	if t.Compacted {
 		c["cleanup.policy"] = "compact"

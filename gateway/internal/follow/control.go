@@ -50,7 +50,7 @@ func (c *Control) Run(ctx context.Context) error {
 		c.publish(c.state.Compile())
 		return nil
 	}
-	return c.run(ctx, []kgo.Opt{kgo.RequiredAcks(kgo.AllISRAcks())}, batch, caughtUp)
+	return c.run(ctx, []kgo.Opt{kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerBatchMaxBytes(topic.ControlMaxBytes)}, batch, caughtUp)
 }
 
 func (c *Control) apply(records []*kgo.Record) {

@@ -316,3 +316,16 @@ func TestAge(t *testing.T) {
 	c.Close()
 	until(t, "the age grows without a broker", func() bool { return follower.Age() > 3*fetchWait+time.Second })
 }
+
+func TestALargePolicyIsOneChange(t *testing.T) {
+	b := newBench(t)
+	ids := make([]string, 40_000)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("a-model-with-a-rather-long-name-%d", i)
+	}
+	r := b.replica(t, models(ids...))
+	ready(t, r.Ready())
+	if s := r.latest(); s == nil || len(s.Models) != len(ids) {
+		t.Fatalf("unexpected policy: %v", s)
+	}
+}

@@ -362,3 +362,15 @@ func TestCallsAreCutAtTheEnd(t *testing.T) {
 	r.provider = func(*fasthttp.RequestCtx) { <-release }
 	f(hello, 2, func(a *answer) bool { return a.status == 503 })
 }
+
+func TestAbsurdUsageIsNotBelieved(t *testing.T) {
+	r := newRig(t, "budgets: [{amount_usd: 1, window: total}]")
+	r.provider = func(ctx *fasthttp.RequestCtx) { answerJSON(ctx, 1<<40, 20) }
+	if a := r.chat(hello); a.status != 200 {
+		t.Fatalf("unexpected answer: %d %s", a.status, a.body)
+	}
+	c := completed(t, r.records(1))
+	if c.Usage.Source != event.UsageSource_USAGE_SOURCE_ESTIMATED || c.Usage.Input != c.Facts.InputTokensEstimated || c.Usage.Output != 20 {
+		t.Fatalf("unexpected usage: %v", c.Usage)
+	}
+}

@@ -17,13 +17,13 @@ func (r *Request) settleAttempt(a *attempt, u *llm.Usage, outputBytes int, bille
 	if !billed {
 		return
 	}
-	usage, source := *u, event.UsageSource_USAGE_SOURCE_REPORTED
-	if !u.Complete() {
+	usage, source := credible(*u), event.UsageSource_USAGE_SOURCE_REPORTED
+	if !usage.Complete() {
 		source = event.UsageSource_USAGE_SOURCE_ESTIMATED
-		if u.Known&llm.KnownInput == 0 {
+		if usage.Known&llm.KnownInput == 0 {
 			usage.Input = r.facts.InputTokensEstimated
 		}
-		if u.Known&llm.KnownOutput == 0 {
+		if usage.Known&llm.KnownOutput == 0 {
 			usage.Output = uint64(outputBytes+bytesPerToken-1) / bytesPerToken
 		}
 	}
@@ -54,6 +54,23 @@ func (r *Request) settleAttempt(a *attempt, u *llm.Usage, outputBytes int, bille
 	o.usage.Reasoning += usage.Reasoning
 	o.source = max(o.source, source)
 	o.costNanos += a.CostNanos
+}
+
+// tokensMax is the most tokens of a kind that one call is believed to have used.
+// Sums over many calls must never run over, whatever a provider says.
+const tokensMax = 1 << 31
+
+// credible takes counts that cannot be for not reported.
+func credible(u llm.Usage) llm.Usage {
+	if u.Input > tokensMax {
+		u.Input, u.CacheRead, u.CacheWrite5m, u.CacheWrite1h = 0, 0, 0, 0
+		u.Known &^= llm.KnownInput | llm.KnownCacheRead | llm.KnownCacheWrite
+	}
+	if u.Output > tokensMax {
+		u.Output, u.Reasoning = 0, 0
+		u.Known &^= llm.KnownOutput | llm.KnownReasoning
+	}
+	return u
 }
 
 func fillUsage(dst *event.Usage, u *llm.Usage, source event.UsageSource) {
