@@ -216,7 +216,11 @@ func TestSessions(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		call(t, http.MethodPost, in("a"), "SELECT sleep(3)")
+		// The probe below may hold the session just when this arrives.
+		for locked := true; locked; {
+			answer, _ := call(t, http.MethodPost, in("a"), "SELECT sleep(3)")
+			locked = answer.Header.Get("X-ClickHouse-Exception-Code") == "373"
+		}
 	}()
 	for locked := false; !locked; {
 		select {
