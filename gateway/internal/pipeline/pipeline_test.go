@@ -145,14 +145,15 @@ func TestDenials(t *testing.T) {
 }
 
 func TestDeniedCallsGiveBackWhatTheyTook(t *testing.T) {
-	r := newRig(t, "budgets: [{id: tiny, amount_usd: 0.000001, window: total}]\nlimits: [{unit: tokens, amount: 5000, per: 1h}]")
+	// The large budget is asked first and holds; then the tiny one refuses.
+	r := newRig(t, "budgets: [{id: large, amount_usd: 1, window: total}, {id: tiny, amount_usd: 0.000001, window: total}]\nlimits: [{unit: tokens, amount: 5000, per: 1h}]")
 	for range 3 {
 		if got := r.chat(hello).code(t); got != "insufficient_quota" {
 			t.Fatalf("unexpected code; got %q; want insufficient_quota", got)
 		}
 	}
 	usage := r.do(http.MethodGet, "/v1/usage", "")
-	if !strings.Contains(usage.body, `"left":5000`) || !strings.Contains(usage.body, `"used_usd":"0.00"`) {
+	if !strings.Contains(usage.body, `"left":5000`) || strings.Count(usage.body, `"used_usd":"0.00"`) != 2 {
 		t.Fatalf("refused calls took something: %s", usage.body)
 	}
 }
